@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Acknowledgements: which code a peer is owed, and the message that carries it.
+ *
+ * Sources: HL7 v2.9.1 chapter 2, 2.9 (message processing rules); tables 0008, 0155, 0357.
+ * Pure: templates, time and ids come from the caller.
+ */
+
+#include "ack/outcome.h"
+#include "template/template.h"
+
+/* An answer larger than this is a mistake in a template. */
+#define ACK_BYTES_MAX ((size_t)1024 * 1024)
+
+enum {
+	ACK_E_SUCCESS,
+	ACK_E_REQUIRED,  /* a :required value is absent; the answer's location says where */
+	ACK_E_TEMPLATE,  /* no template gave a usable answer */
+};
+
+enum ack_mode {
+	ACK_AUTO,     /* as MSH-15 and MSH-16 ask, but never silent */
+	ACK_ORIGINAL, /* AA AE AR */
+	ACK_ENHANCED, /* CA CE CR */
+	ACK_STRICT,   /* as the standard reads: nothing where nothing is asked for */
+};
+
+/* The code for a message: "AA" … "CR", or "" for no answer.
+ *
+ *   MSH-15        accepted  error  reject     (ACK_AUTO)
+ *   empty, NE     AA        AE     AR
+ *   AL            CA        CE     CR
+ *   ER            AA        CE     CR
+ *   SU            CA        AE     AR
+ *   other         AA        AE     AR
+ */
+const char *ack_code(
+	enum ack_mode mode, enum ack_class class, struct span accept_type, struct span application_type);
+
+/* Whether the message is an acknowledgement, which is never answered: MSH-9.1 is ACK. */
+bool ack_is_acknowledgement(const struct message *m);
+
+/* What an answer is made of. */
+struct ack_answer {
+	const struct message *message; /* that is answered */
+	enum outcome outcome;
+	const char *code;              /* of ack_code() */
+	struct span location;          /* ERR-2; an empty one stands for the outcome's own */
+	struct span text;              /* likewise for MSA-3 and ERR-8 */
+	struct template_input input;   /* ids, now_usec and the variables now, peer, port and host */
+};
+
+/* Renders the answer into `out`, which is empty: by the first template of the set that applies and whose
+ * result carries the code in MSA-1, else by the shipped one. 0, an ACK_E condition, or -ENOMEM.
+ * With ACK_E_REQUIRED `failures` is written. */
+int ack_render(const struct template_set *set, const struct template *shipped,
+	const struct ack_answer *answer, struct buffer *out, struct template_failures *failures);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DURATION_MAX (100 * 24 * 3600 * USEC_PER_SEC)
+
+/* A decimal number of up to 15 digits, so that no product below overflows; what is behind it in *ret_rest. */
+static bool
+read_number(const char *text, unsigned long long *ret, const char **ret_rest)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 15)
+		return false;
+	*ret = strtoull(text, NULL, 10);
+	*ret_rest = text + digits;
+	return true;
+}
+
+struct unit {
+	const char *name;
+	unsigned long long factor;
+};
+
+static bool
+read_with_unit(const char *text, const struct unit *units, size_t n_units, unsigned long long max,
+	unsigned long long *ret)
+{
+	unsigned long long number;
+	const char *unit;
+	size_t i;
+
+	if (!read_number(text, &number, &unit))
+		return false;
+	for (i = 0; i < n_units; i++)
+		if (strcmp(unit, units[i].name) == 0 && number <= max / units[i].factor) {
+			*ret = number * units[i].factor;
+			return true;
+		}
+	return false;
+}
+
+bool
+parse_duration(const char *text, usec_t *ret)
+{
+	static const struct unit units[] = {
+		{ "", USEC_PER_SEC },
+		{ "ms", USEC_PER_MSEC },
+		{ "s", USEC_PER_SEC },
+		{ "m", 60 * USEC_PER_SEC },
+		{ "min", 60 * USEC_PER_SEC },
+		{ "h", 3600 * USEC_PER_SEC },
+	};
+	unsigned long long value;
+
+	if (!read_with_unit(text, units, sizeof(units) / sizeof(units[0]), DURATION_MAX, &value))
+		return false;
+	*ret = value;
+	return true;
+}
+
+bool
+parse_size(const char *text, size_t min, size_t max, size_t *ret)
+{
+	static const struct unit units[] = {
+		{ "", 1 },
+		{ "K", 1024 },
+		{ "M", 1024 * 1024 },
+		{ "G", 1024 * 1024 * 1024 },
+	};
+	unsigned long long value;
+
+	if (!read_with_unit(text, units, sizeof(units) / sizeof(units[0]), max, &value) || value < min)
+		return false;
+	*ret = value;
+	return true;
+}
+
+bool
+parse_count(const char *text, size_t min, size_t max, size_t *ret)
+{
+	unsigned long long value;
+	const char *rest;
+
+	if (!read_number(text, &value, &rest) || *rest || value < min || value > max)
+		return false;
+	*ret = value;
+	return true;
+}
+
+int
+parse_word(const char *text, const char *const *words, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(text, words[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
+int
+usage_error(const char *program, const char *text, const char *value)
+{
+	(void)fprintf(stderr, "%s: %s%s%s%s\nTry '%s --help'.\n", program, text, value ? " '" : "",
+		value ? value : "", value ? "'" : "", program);
+	return EXIT_USAGE;
+}
+
+void
+print_version(const char *program)
+{
+	(void)printf("%s (hl7-inetd) %s\n", program, HL7_INETD_VERSION);
+}

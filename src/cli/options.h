@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the programs' command lines share: numbers with units, --help and --version. */
+
+#include "base/clock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Exit statuses that mean the same in every program (sysexits.h). */
+enum {
+	EXIT_OK = 0,
+	EXIT_USAGE = 64,
+	EXIT_DATA = 65,
+	EXIT_NO_INPUT = 66,
+	EXIT_OS = 71,
+	EXIT_IO = 74,
+};
+
+/* "30s", "500ms", "2m", "1h"; without a unit seconds. False when it is no duration or passes 100 days. */
+bool parse_duration(const char *text, usec_t *ret);
+
+/* "32M", "64K", "1G", "4096": powers of 1024. False when it is no size or is not in [min, max]. */
+bool parse_size(const char *text, size_t min, size_t max, size_t *ret);
+
+/* A decimal number in [min, max]. */
+bool parse_count(const char *text, size_t min, size_t max, size_t *ret);
+
+/* The place of `text` among `n` words, or -1. */
+int parse_word(const char *text, const char *const *words, size_t n);
+
+/* "PROGRAM: TEXT 'VALUE'" and a hint at --help to standard error; returns EXIT_USAGE. */
+int usage_error(const char *program, const char *text, const char *value);
+
+/* "PROGRAM (hl7-inetd) VERSION" to standard output. */
+void print_version(const char *program);

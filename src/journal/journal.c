@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#define SD_JOURNAL_SUPPRESS_LOCATION 1
+
+#include "journal/journal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+/* Whether descriptor 2 is the stream that JOURNAL_STREAM names as "device:inode". */
+static bool
+stderr_is_journal(void)
+{
+	const char *s = getenv("JOURNAL_STREAM");
+	uintmax_t device, inode;
+	struct stat st;
+
+	return s && sscanf(s, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 &&
+		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+enum journal_target
+journal_choose(bool stderr_usable)
+{
+	if (stderr_is_journal())
+		return JOURNAL_NATIVE;
+	if (stderr_usable)
+		return JOURNAL_STDERR;
+	return access(JOURNAL_SOCKET, F_OK) == 0 ? JOURNAL_NATIVE : JOURNAL_SYSLOG;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+add_field(struct journal_entry *e, const char *format, ...)
+{
+	size_t room = JOURNAL_ENTRY_BYTES - e->n_bytes;
+	va_list arguments;
+	int n;
+
+	if (e->n_fields == JOURNAL_FIELDS_MAX)
+		return;
+	va_start(arguments, format);
+	n = vsnprintf(e->bytes + e->n_bytes, room, format, arguments);
+	va_end(arguments);
+	if (n < 0 || (size_t)n >= room)
+		return;
+	e->starts[e->n_fields++] = e->n_bytes;
+	e->n_bytes += (size_t)n;
+}
+
+void
+journal_begin(struct journal_entry *e, int priority, const char *message_id, const char *message)
+{
+	e->n_fields = 0;
+	e->n_bytes = 0;
+	journal_text(e, "MESSAGE", message);
+	add_field(e, "PRIORITY=%d", priority);
+	journal_text(e, "MESSAGE_ID", message_id);
+}
+
+void
+journal_text(struct journal_entry *e, const char *name, const char *value)
+{
+	add_field(e, "%s=%s", name, value);
+}
+
+void
+journal_number(struct journal_entry *e, const char *name, uint64_t value)
+{
+	add_field(e, "%s=%" PRIu64, name, value);
+}
+
+void
+journal_bytes(struct journal_entry *e, const char *name, struct span bytes)
+{
+	struct span s = span_first(bytes, JOURNAL_PEER_BYTES_MAX);
+	char escaped[4 * JOURNAL_PEER_BYTES_MAX + 1];
+	size_t i, n = 0;
+
+	for (i = 0; i < s.n; i++) {
+		if (s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '\\')
+			escaped[n++] = (char)s.p[i];
+		else
+			n += (size_t)sprintf(escaped + n, "\\x%02x", s.p[i]);
+	}
+	escaped[n] = 0;
+	add_field(e, "%s=%s%s", name, escaped, s.n < bytes.n ? "..." : "");
+}
+
+static struct span
+field_at(const struct journal_entry *e, size_t i)
+{
+	size_t end = i + 1 < e->n_fields ? e->starts[i + 1] : e->n_bytes;
+
+	return span_of(e->bytes + e->starts[i], end - e->starts[i]);
+}
+
+static void
+send_native(const struct journal_entry *e)
+{
+	struct iovec fields[JOURNAL_FIELDS_MAX];
+	struct span s;
+	size_t i;
+
+	for (i = 0; i < e->n_fields; i++) {
+		s = field_at(e, i);
+		fields[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)s.p, .iov_len = s.n };
+	}
+	(void)sd_journal_sendv(fields, (int)e->n_fields);
+}
+
+/* "text NAME=value NAME=value": the human line, then all but priority and id. Returns its length. */
+static int
+format_line(const struct journal_entry *e, char *line, size_t room)
+{
+	struct span s = span_from(field_at(e, 0), strlen("MESSAGE="));
+	int n = snprintf(line, room, "%.*s", (int)s.n, (const char *)s.p);
+	size_t i;
+
+	for (i = 1; i < e->n_fields && (size_t)n < room; i++) {
+		s = field_at(e, i);
+		if (span_starts(s, SPAN("PRIORITY=")) || span_starts(s, SPAN("MESSAGE_ID=")))
+			continue;
+		n += snprintf(line + n, room - (size_t)n, " %.*s", (int)s.n, (const char *)s.p);
+	}
+	return (size_t)n < room ? n : (int)room - 1;
+}
+
+static int
+priority_of(const struct journal_entry *e)
+{
+	struct span s = span_from(field_at(e, 1), strlen("PRIORITY="));
+
+	return s.n == 1 ? s.p[0] - '0' : LOG_INFO;
+}
+
+static void
+send_line(enum journal_target target, const struct journal_entry *e)
+{
+	char line[JOURNAL_ENTRY_BYTES + JOURNAL_FIELDS_MAX + 2];
+	int n = format_line(e, line, sizeof(line) - 1);
+
+	if (target == JOURNAL_SYSLOG) {
+		syslog(LOG_DAEMON | priority_of(e), "%s", line);
+		return;
+	}
+	line[n++] = '\n';
+	/* one write: lines of processes that share the descriptor do not mix */
+	(void)!write(STDERR_FILENO, line, (size_t)n);
+}
+
+void
+journal_send(enum journal_target target, const struct journal_entry *e)
+{
+	switch (target) {
+	case JOURNAL_NATIVE: send_native(e); return;
+	case JOURNAL_STDERR:
+		if (priority_of(e) == LOG_DEBUG)
+			return; /* a terminal cannot filter as journalctl -p does */
+		send_line(target, e);
+		return;
+	case JOURNAL_SYSLOG: send_line(target, e); return;
+	}
+}

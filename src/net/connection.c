@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/connection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Waits until `events` or the deadline: 0, a condition, or a negative errno. */
+static int
+wait_for(int fd, short events, usec_t deadline, const sigset_t *mask)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	usec_t left = deadline == 0 ? 0 : deadline_left(deadline);
+	struct timespec ts = {
+		.tv_sec = (time_t)(left / USEC_PER_SEC),
+		.tv_nsec = (long)(left % USEC_PER_SEC) * 1000,
+	};
+	int n;
+
+	n = ppoll(&p, 1, left == DEADLINE_NEVER ? NULL : &ts, mask);
+	if (n < 0)
+		return errno == EINTR ? CONNECTION_E_INTERRUPTED : -errno;
+	return n == 0 ? CONNECTION_E_TIMEOUT : 0;
+}
+
+static ssize_t
+read_now(const struct connection *c, void *p, size_t n)
+{
+	/* a pipe has no MSG_DONTWAIT; after poll() its read gives what is there */
+	return c->socket ? recv(c->in, p, n, MSG_DONTWAIT) : read(c->in, p, n);
+}
+
+int
+connection_read(const struct connection *c, void *p, size_t n, usec_t deadline, const sigset_t *mask,
+	size_t *ret_n)
+{
+	ssize_t got;
+	int r;
+
+	for (;;) {
+		r = wait_for(c->in, POLLIN, deadline, mask);
+		if (r == CONNECTION_E_INTERRUPTED && !mask)
+			continue;
+		if (r)
+			return r;
+		got = read_now(c, p, n);
+		if (got >= 0)
+			break;
+		if (errno != EINTR && errno != EAGAIN)
+			return -errno;
+	}
+	*ret_n = (size_t)got;
+	return 0;
+}
+
+static ssize_t
+write_now(const struct connection *c, struct span bytes)
+{
+	if (c->socket)
+		return send(c->out, bytes.p, bytes.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* what poll() promises of a pipe: this much is taken without waiting */
+	return write(c->out, bytes.p, bytes.n < PIPE_BUF ? bytes.n : PIPE_BUF);
+}
+
+int
+connection_write(const struct connection *c, struct span bytes, usec_t deadline)
+{
+	ssize_t n;
+	int r;
+
+	while (bytes.n > 0) {
+		r = wait_for(c->out, POLLOUT, deadline, NULL);
+		if (r == CONNECTION_E_INTERRUPTED)
+			continue;
+		if (r)
+			return r;
+		n = write_now(c, bytes);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return -errno;
+		bytes = span_from(bytes, n < 0 ? 0 : (size_t)n);
+	}
+	return 0;
+}
+
+void
+connection_shutdown_write(const struct connection *c)
+{
+	if (c->socket)
+		(void)shutdown(c->out, SHUT_WR);
+}
+
+void
+connection_close(struct connection *c)
+{
+	if (c->in >= 0)
+		(void)close(c->in);
+	if (c->out >= 0 && c->out != c->in)
+		(void)close(c->out);
+	*c = CONNECTION_NULL;
+}
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_storage storage;
+};
+
+static void
+format_address(const union address *a, char address[CONNECTION_NAME_BYTES], char port[8])
+{
+	const struct in6_addr *in6 = &a->in6.sin6_addr;
+	in_port_t number = 0;
+
+	if (a->any.sa_family == AF_INET) {
+		(void)inet_ntop(AF_INET, &a->in.sin_addr, address, CONNECTION_NAME_BYTES);
+		number = a->in.sin_port;
+	} else if (a->any.sa_family == AF_INET6) {
+		/* a mapped one is the IPv4 address that people know */
+		if (IN6_IS_ADDR_V4MAPPED(in6))
+			(void)inet_ntop(AF_INET, &in6->s6_addr[12], address, CONNECTION_NAME_BYTES);
+		else
+			(void)inet_ntop(AF_INET6, in6, address, CONNECTION_NAME_BYTES);
+		number = a->in6.sin6_port;
+	} else {
+		return;
+	}
+	(void)snprintf(port, 8, "%u", (unsigned)ntohs(number));
+}
+
+void
+connection_names(const struct connection *c, struct connection_names *ret)
+{
+	union address a = { 0 };
+	socklen_t n = sizeof(a);
+	char unused[CONNECTION_NAME_BYTES] = "";
+
+	*ret = (struct connection_names){ "" };
+	if (c->socket && getpeername(c->in, &a.any, &n) == 0)
+		format_address(&a, ret->peer_address, ret->peer_port);
+	n = sizeof(a);
+	if (c->socket && getsockname(c->in, &a.any, &n) == 0)
+		format_address(&a, unused, ret->local_port);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "receive/options.h"
+#include "cli/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PROGRAM "hl7-receive"
+
+#define MIB ((size_t)1024 * 1024)
+
+/* MSH|^~\& and some fields: below this no message could be answered. */
+#define MAX_MESSAGE_LEAST ((size_t)256)
+#define MAX_MESSAGE_MOST  (2048 * MIB)
+
+enum option_id {
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 'V',
+	OPTION_STORE = 256,
+	OPTION_NO_STORE,
+	OPTION_ACK_TEMPLATES,
+	OPTION_ACK_MODE,
+	OPTION_MESSAGES,
+	OPTION_MAX_MESSAGE,
+	OPTION_IDLE_TIMEOUT,
+	OPTION_FRAME_TIMEOUT,
+	OPTION_WRITE_TIMEOUT,
+	OPTION_DRAIN_TIMEOUT,
+	OPTION_ON_STORAGE_ERROR,
+	OPTION_LOG,
+};
+
+static const struct option options[] = {
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "store", required_argument, NULL, OPTION_STORE },
+	{ "no-store", no_argument, NULL, OPTION_NO_STORE },
+	{ "ack-templates", required_argument, NULL, OPTION_ACK_TEMPLATES },
+	{ "ack-mode", required_argument, NULL, OPTION_ACK_MODE },
+	{ "messages", required_argument, NULL, OPTION_MESSAGES },
+	{ "max-message", required_argument, NULL, OPTION_MAX_MESSAGE },
+	{ "idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT },
+	{ "frame-timeout", required_argument, NULL, OPTION_FRAME_TIMEOUT },
+	{ "write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT },
+	{ "drain-timeout", required_argument, NULL, OPTION_DRAIN_TIMEOUT },
+	{ "on-storage-error", required_argument, NULL, OPTION_ON_STORAGE_ERROR },
+	{ "log", required_argument, NULL, OPTION_LOG },
+	{ 0 },
+};
+
+/* In the order of their enums. */
+static const char *const ack_modes[] = { "auto", "original", "enhanced", "strict" };
+static const char *const storage_errors[] = { "reject", "error", "close" };
+static const char *const log_targets[] = { "auto", "journal", "stderr" };
+
+static const char help[] =
+	"Usage: hl7-receive --store=DIR | --no-store [OPTION…]\n"
+	"\n"
+	"Takes one HL7 v2 connection from systemd (a socket unit with Accept=yes) or an inetd,\n"
+	"stores each message durably and answers it. Not started by hand; to try it:\n"
+	"  systemd-socket-activate -a -l 127.0.0.1:5123 hl7-receive --store=/tmp/hl7\n"
+	"\n"
+	"  --store=DIR              where messages are stored (default: $STATE_DIRECTORY)\n"
+	"  --no-store               acknowledge without storing\n"
+	"  --ack-templates=DIR      acknowledgement templates (default: " HL7_INETD_SYSCONFDIR "/ack.d)\n"
+	"  --ack-mode=MODE          auto, original, enhanced or strict (default: auto)\n"
+	"  --messages=N             messages per connection, 0: until the peer closes (default: 1)\n"
+	"  --max-message=SIZE       largest message in bytes, K, M or G (default: 32M)\n"
+	"  --idle-timeout=TIME      wait for a frame's first byte (default: 60s; 0: for ever)\n"
+	"  --frame-timeout=TIME     wait for the whole frame (default: 60s; 0: for ever)\n"
+	"  --write-timeout=TIME     wait for the peer to take the answer (default: 30s; 0: for ever)\n"
+	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: 2s)\n"
+	"  --on-storage-error=HOW   reject, error or close (default: reject)\n"
+	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
+	"  -h, --help               this text\n"
+	"  -V, --version            the version\n"
+	"\n"
+	"See hl7-receive(8).\n";
+
+static bool
+set_word(const char *text, const char *const *words, size_t n, int *ret)
+{
+	int i = parse_word(text, words, n);
+
+	if (i >= 0)
+		*ret = i;
+	return i >= 0;
+}
+
+#define WORD_OPTION(text, words, field)                                                                      \
+	({                                                                                                   \
+		int _word = 0;                                                                               \
+		bool _known = set_word(text, words, sizeof(words) / sizeof(words[0]), &_word);               \
+		if (_known)                                                                                  \
+			(field) = (unsigned)_word;                                                           \
+		_known;                                                                                      \
+	})
+
+/* One option with its argument; false when the argument is not of its kind. */
+static bool
+set_option(struct options *o, int option, const char *argument)
+{
+	switch ((enum option_id)option) {
+	case OPTION_STORE: o->store = argument; return *argument != 0;
+	case OPTION_NO_STORE: o->store = NULL; return true;
+	case OPTION_ACK_TEMPLATES: o->ack_templates = argument; return true;
+	case OPTION_ACK_MODE: return WORD_OPTION(argument, ack_modes, o->ack_mode);
+	case OPTION_MESSAGES: return parse_count(argument, 0, SIZE_MAX / 2, &o->messages);
+	case OPTION_MAX_MESSAGE:
+		return parse_size(
+			argument, MAX_MESSAGE_LEAST, MAX_MESSAGE_MOST, &o->max_message_bytes);
+	case OPTION_IDLE_TIMEOUT: return parse_duration(argument, &o->idle_timeout_usec);
+	case OPTION_FRAME_TIMEOUT: return parse_duration(argument, &o->frame_timeout_usec);
+	case OPTION_WRITE_TIMEOUT: return parse_duration(argument, &o->write_timeout_usec);
+	case OPTION_DRAIN_TIMEOUT: return parse_duration(argument, &o->drain_timeout_usec);
+	case OPTION_ON_STORAGE_ERROR:
+		return WORD_OPTION(argument, storage_errors, o->on_storage_error);
+	case OPTION_LOG: return WORD_OPTION(argument, log_targets, o->log);
+	case OPTION_HELP:
+	case OPTION_VERSION: break;
+	}
+	return false;
+}
+
+static void
+set_defaults(struct options *o)
+{
+	*o = (struct options){
+		.store = getenv("STATE_DIRECTORY"), /* of StateDirectory=, systemd.exec(5) */
+		.ack_templates = HL7_INETD_SYSCONFDIR "/ack.d",
+		.max_message_bytes = 32 * MIB,
+		.messages = 1,
+		.idle_timeout_usec = 60 * USEC_PER_SEC,
+		.frame_timeout_usec = 60 * USEC_PER_SEC,
+		.write_timeout_usec = 30 * USEC_PER_SEC,
+		.drain_timeout_usec = 2 * USEC_PER_SEC,
+	};
+}
+
+static int
+print_and_be_done(int option)
+{
+	if (option == OPTION_VERSION)
+		print_version(PROGRAM);
+	else
+		(void)fputs(help, stdout);
+	return OPTIONS_E_DONE;
+}
+
+static int
+complain(const char *text, const char *value)
+{
+	(void)usage_error(PROGRAM, text, value);
+	return OPTIONS_E_USAGE;
+}
+
+int
+options_parse(struct options *o, int argc, char **argv)
+{
+	bool store_given = false;
+	int option;
+
+	set_defaults(o);
+	for (;;) {
+		option = getopt_long(argc, argv, "hV", options, NULL);
+		if (option == -1)
+			break;
+		if (option == '?')
+			return complain("unknown or incomplete option", NULL);
+		if (option == OPTION_HELP || option == OPTION_VERSION)
+			return print_and_be_done(option);
+		if (!set_option(o, option, optarg))
+			return complain("not a valid value", optarg);
+		store_given |= option == OPTION_STORE || option == OPTION_NO_STORE;
+	}
+	if (optind < argc)
+		return complain("no arguments are taken, but got", argv[optind]);
+	if (!store_given && !o->store)
+		return complain("--store=DIR is needed (or --no-store, to acknowledge without storing)",
+			NULL);
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The receiver's options; hl7-receive(8) lists them with their defaults. */
+
+#include "ack/ack.h"
+#include "base/clock.h"
+
+enum storage_error_answer {
+	ON_STORAGE_ERROR_REJECT, /* AR, CR: may be sent again */
+	ON_STORAGE_ERROR_ERROR,  /* AE, CE */
+	ON_STORAGE_ERROR_CLOSE,  /* no answer */
+};
+
+enum log_target {
+	LOG_TARGET_AUTO,
+	LOG_TARGET_JOURNAL,
+	LOG_TARGET_STDERR,
+};
+
+struct options {
+	const char *store; /* NULL: --no-store */
+	const char *ack_templates;
+	size_t max_message_bytes;
+	size_t messages; /* 0: until the peer closes */
+	usec_t idle_timeout_usec, frame_timeout_usec, write_timeout_usec, drain_timeout_usec;
+	enum ack_mode ack_mode;
+	enum storage_error_answer on_storage_error;
+	enum log_target log;
+};
+
+enum {
+	OPTIONS_E_SUCCESS,
+	OPTIONS_E_DONE,  /* --help or --version was printed */
+	OPTIONS_E_USAGE, /* told on standard error */
+};
+
+/* The defaults, $STATE_DIRECTORY, then the command line. 0 or an OPTIONS_E condition. */
+int options_parse(struct options *o, int argc, char **argv);

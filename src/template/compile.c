@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+
+/* From a template's text to its operations: line by line, all problems reported in one pass. */
+
+#include "template/program.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* An {if} or {each} whose {end} has not come yet. */
+struct block {
+	bool each;
+	bool has_else;
+	size_t begin;     /* the op that a round of {each} comes back to */
+	size_t open_jump; /* the op whose target is the next {elif}, {else} or {end} */
+	size_t exits;     /* chain of jumps to behind the {end}, through op.index; NO_OP ends it */
+	uint32_t line;
+};
+
+#define NO_OP SIZE_MAX
+
+struct compiler {
+	struct template *t;
+	struct problems *problems;
+	struct place place; /* the line in hand */
+	struct block blocks[TEMPLATE_NESTING_MAX];
+	size_t n_blocks;
+	size_t n_segments; /* lines that write */
+	bool has_header;   /* an MSH line has set the delimiters */
+	bool has_message;  /* {message} alone on a line */
+};
+
+void *
+vector_grow(void *items, size_t n, size_t *allocated, size_t item_bytes)
+{
+	size_t wanted = *allocated ? *allocated * 2 : 16;
+	void *grown;
+
+	if (n < *allocated)
+		return items;
+	grown = reallocarray(items, wanted, item_bytes);
+	if (grown)
+		*allocated = wanted;
+	return grown;
+}
+
+uint32_t
+place_column(const struct place *place, const uint8_t *at)
+{
+	const uint8_t *p;
+	uint32_t column = 1;
+
+	for (p = place->line_text.p; p < at; p++)
+		column += (*p & 0xC0) != 0x80; /* bytes that begin a UTF-8 character */
+	return column;
+}
+
+static int
+complain(struct compiler *c, const uint8_t *at, const char *text)
+{
+	problem_add(c->problems, c->place.line, place_column(&c->place, at), false, "%s", text);
+	return TEMPLATE_E_INVALID;
+}
+
+static int
+add_op(struct compiler *c, struct op op)
+{
+	return VECTOR_APPEND(&c->t->ops, op) ? 0 : -ENOMEM;
+}
+
+/* --- text with holes --------------------------------------------------------------------------------- */
+
+static int
+add_literal(struct compiler *c, struct span text)
+{
+	size_t i;
+
+	for (i = 0; i < text.n; i++)
+		if (text.p[i] < ' ' && text.p[i] != '\t')
+			return complain(c, text.p + i, "a control character cannot be part of a segment");
+	return text.n == 0 ? 0 : add_op(c, (struct op){ .kind = OP_LITERAL, .text = text });
+}
+
+static bool
+source_is_structure(const struct template *t, const struct hole *hole)
+{
+	const struct source *s;
+	size_t i;
+
+	for (i = 0; i < hole->n_sources; i++) {
+		s = &t->sources.items[hole->first_source + i];
+		if (s->kind == SOURCE_MESSAGE || (s->kind == SOURCE_ADDRESS && s->address.field == 0))
+			return true;
+	}
+	return false;
+}
+
+/* A hole of a segment; `text` starts behind its brace. Returns the bytes taken, brace included, in
+ * *ret_n. `alone` when nothing else is on the line. */
+static int
+add_hole(struct compiler *c, struct span text, bool alone, size_t *ret_n)
+{
+	size_t end = hole_end(text), hole = 0;
+	int r;
+
+	*ret_n = text.n;
+	if (end == text.n)
+		return complain(c, text.p - 1, "this hole has no closing }");
+	*ret_n = end + 1;
+	r = parse_hole(c->t, &c->place, span_first(text, end), c->problems, &hole);
+	if (r)
+		return r;
+	if (!alone && source_is_structure(c->t, &c->t->holes.items[hole]))
+		return complain(c, text.p - 1, "a whole segment or message stands alone on its line");
+	return add_op(c, (struct op){ .kind = OP_HOLE, .index = hole });
+}
+
+/* The bytes before the next brace. */
+static size_t
+literal_bytes(struct span s)
+{
+	size_t i = 0;
+
+	while (i < s.n && s.p[i] != '{' && s.p[i] != '}')
+		i++;
+	return i;
+}
+
+static bool
+doubled(struct span s)
+{
+	return s.n > 1 && s.p[0] == s.p[1];
+}
+
+/* One literal, brace or hole off the front of `rest`. */
+static int
+add_piece(struct compiler *c, struct span line, struct span *rest)
+{
+	struct span s = *rest;
+	size_t n = literal_bytes(s);
+	bool alone;
+	int r;
+
+	if (n > 0) {
+		*rest = span_from(s, n);
+		return add_literal(c, span_first(s, n));
+	}
+	if (doubled(s)) {
+		*rest = span_from(s, 2);
+		return add_literal(c, span_first(s, 1));
+	}
+	if (s.p[0] == '}') {
+		*rest = span_from(s, 1);
+		return complain(c, s.p, "a } without its {; a literal one is written }}");
+	}
+	alone = s.p == line.p && hole_end(span_from(s, 1)) + 2 == s.n;
+	r = add_hole(c, span_from(s, 1), alone, &n);
+	*rest = span_from(s, n + 1);
+	return r;
+}
+
+/* A header line sets the delimiters; what is before its third field is written as the target has it. */
+static int
+add_header(struct compiler *c, struct span line, struct span *ret_rest)
+{
+	struct delimiters d;
+	size_t n;
+
+	*ret_rest = line;
+	if (!segment_is_header(line))
+		return 0;
+	if (delimiters_parse(line, &d) || !delimiters_usable(&d) ||
+		span_find(span_first(line, 4 + 5), '{') < 4 + 3)
+		return complain(c, line.p,
+			"the delimiters behind the segment name cannot be used; usual are |^~\\&");
+	if (c->has_header && !delimiters_equal(&d, &c->t->delimiters))
+		return complain(c, line.p, "the delimiters differ from those of the first header line");
+	c->has_header = true;
+	c->t->delimiters = d;
+	n = span_find(span_from(line, 4), d.field);
+	*ret_rest = span_from(line, 4 + n);
+	return add_op(c, (struct op){ .kind = OP_HEADER, .text = span_first(line, 3) });
+}
+
+static int
+keep_first(int first, int second)
+{
+	return first < 0 || second == 0 ? first : second;
+}
+
+static int
+compile_segment(struct compiler *c, struct span line)
+{
+	struct span rest;
+	int r = add_header(c, line, &rest);
+
+	c->n_segments++;
+	while (r >= 0 && rest.n > 0)
+		r = keep_first(r, add_piece(c, line, &rest));
+	if (r >= 0)
+		r = keep_first(r, add_op(c, (struct op){ .kind = OP_END_SEGMENT }));
+	return r;
+}
+
+static int
+compile_message(struct compiler *c)
+{
+	c->has_message = true;
+	c->n_segments++;
+	return add_op(c, (struct op){ .kind = OP_MESSAGE });
+}
+
+/* --- lines that steer -------------------------------------------------------------------------------- */
+
+static int
+begin_block(struct compiler *c, bool each, struct op op, const uint8_t *at)
+{
+	if (c->n_blocks == TEMPLATE_NESTING_MAX)
+		return complain(c, at, "{if} and {each} are nested too deeply");
+	c->blocks[c->n_blocks++] = (struct block){
+		.each = each,
+		.begin = c->t->ops.n,
+		.open_jump = c->t->ops.n,
+		.exits = NO_OP,
+		.line = c->place.line,
+	};
+	return add_op(c, op);
+}
+
+static int
+steer_if(struct compiler *c, struct span argument)
+{
+	size_t condition = 0;
+	int parsed = parse_condition(c->t, &c->place, argument, c->problems, &condition);
+	int r;
+
+	if (parsed < 0)
+		return parsed;
+	/* the block is opened even with a broken condition: its {end} is not an error of its own */
+	r = begin_block(c, false, (struct op){ .kind = OP_JUMP_UNLESS, .index = condition }, argument.p);
+	return keep_first(parsed, r);
+}
+
+static int
+steer_each(struct compiler *c, struct span argument)
+{
+	int r = begin_block(c, true, (struct op){ .kind = OP_EACH_ERROR }, argument.p);
+
+	if (r == 0 && !span_eq(argument, SPAN("error")))
+		return complain(c, argument.p, "an unknown {each}; known is {each error}");
+	return r;
+}
+
+/* Closes the branch in hand: its end jumps to behind the {end}, and whoever skipped it comes here. */
+static int
+end_branch(struct compiler *c, struct block *b)
+{
+	struct op jump = { .kind = OP_JUMP, .index = b->exits };
+	int r;
+
+	b->exits = c->t->ops.n;
+	r = add_op(c, jump);
+	if (r == 0)
+		c->t->ops.items[b->open_jump].target = c->t->ops.n;
+	return r;
+}
+
+static struct block *
+open_if(struct compiler *c)
+{
+	struct block *b = c->n_blocks ? &c->blocks[c->n_blocks - 1] : NULL;
+
+	return b && !b->each && !b->has_else ? b : NULL;
+}
+
+static int
+steer_elif(struct compiler *c, struct span argument)
+{
+	struct block *b = open_if(c);
+	size_t condition = 0;
+	int parsed, r;
+
+	if (!b)
+		return complain(c, argument.p, "{elif} without an {if} before it");
+	parsed = parse_condition(c->t, &c->place, argument, c->problems, &condition);
+	r = parsed < 0 ? parsed : end_branch(c, b);
+	if (r < 0)
+		return r;
+	b->open_jump = c->t->ops.n;
+	r = add_op(c, (struct op){ .kind = OP_JUMP_UNLESS, .index = condition });
+	return keep_first(parsed, r);
+}
+
+static int
+steer_else(struct compiler *c, struct span argument)
+{
+	struct block *b = open_if(c);
+	int r;
+
+	if (!b)
+		return complain(c, argument.p, "{else} without an {if} before it");
+	r = end_branch(c, b);
+	b->has_else = true;
+	b->open_jump = NO_OP;
+	return r;
+}
+
+static int
+steer_end(struct compiler *c, struct span argument)
+{
+	struct block *b;
+	struct op *ops;
+	size_t exit, next;
+
+	if (c->n_blocks == 0)
+		return complain(c, argument.p, "{end} without an {if} or {each} before it");
+	b = &c->blocks[--c->n_blocks];
+	if (b->each && add_op(c, (struct op){ .kind = OP_JUMP, .target = b->begin }))
+		return -ENOMEM;
+	ops = c->t->ops.items;
+	if (b->open_jump != NO_OP)
+		ops[b->open_jump].target = c->t->ops.n;
+	for (exit = b->exits; exit != NO_OP; exit = next) {
+		next = ops[exit].index;
+		ops[exit].target = c->t->ops.n;
+	}
+	return 0;
+}
+
+static int
+steer_when(struct compiler *c, struct span argument)
+{
+	if (c->t->has_when)
+		return complain(c, argument.p, "a template has one {when}; join conditions with \"and\"");
+	if (c->n_blocks > 0)
+		return complain(c, argument.p, "{when} stands outside of {if} and {each}");
+	c->t->has_when = true;
+	return parse_condition(c->t, &c->place, argument, c->problems, &c->t->when);
+}
+
+static int
+steer_delimiters(struct compiler *c, struct span argument)
+{
+	if (!span_eq(argument, SPAN("source")))
+		return complain(c, argument.p, "\"source\" is expected: {delimiters source}");
+	c->t->source_delimiters = true;
+	return 0;
+}
+
+static const struct steer {
+	const char *name;
+	bool argument; /* wants one */
+	int (*compile)(struct compiler *c, struct span argument);
+} steers[] = {
+	{ "when", true, steer_when },
+	{ "delimiters", true, steer_delimiters },
+	{ "if", true, steer_if },
+	{ "elif", true, steer_elif },
+	{ "else", false, steer_else },
+	{ "each", true, steer_each },
+	{ "end", false, steer_end },
+};
+
+static bool
+is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static struct span
+trim(struct span s)
+{
+	while (s.n && is_blank(s.p[0]))
+		s = span_from(s, 1);
+	while (s.n && is_blank(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+/* What is between the braces of a line that is one pair of them; false for other lines. */
+static bool
+only_braces(struct span line, struct span *ret_inside)
+{
+	struct span s = trim(line), behind;
+
+	if (s.n < 2 || s.p[0] != '{' || s.p[1] == '{')
+		return false;
+	behind = span_from(s, 1);
+	if (hole_end(behind) + 1 != behind.n)
+		return false;
+	*ret_inside = trim(span_first(behind, behind.n - 1));
+	return true;
+}
+
+static size_t
+word_bytes(struct span s)
+{
+	size_t n = 0;
+
+	while (n < s.n && s.p[n] >= 'a' && s.p[n] <= 'z')
+		n++;
+	return n;
+}
+
+static const struct steer *
+find_steer(struct span inside)
+{
+	struct span word = span_first(inside, word_bytes(inside));
+	size_t i;
+
+	for (i = 0; i < sizeof(steers) / sizeof(steers[0]); i++)
+		if (span_eq(word, span_str(steers[i].name)))
+			return &steers[i];
+	return NULL;
+}
+
+static int
+compile_steer(struct compiler *c, const struct steer *steer, struct span inside)
+{
+	struct span argument = trim(span_from(inside, strlen(steer->name)));
+
+	if (steer->argument && argument.n == 0)
+		return complain(c, argument.p, "something is expected behind this word");
+	if (!steer->argument && argument.n > 0)
+		return complain(c, argument.p, "nothing may follow this word");
+	return steer->compile(c, argument);
+}
+
+static struct span
+without_indent(struct span line)
+{
+	while (line.n && is_blank(line.p[0]))
+		line = span_from(line, 1);
+	return line;
+}
+
+static int
+compile_line(struct compiler *c, struct span line)
+{
+	const struct steer *steer;
+	struct span inside;
+
+	if (trim(line).n == 0 || line.p[0] == '#')
+		return 0;
+	if (!only_braces(line, &inside))
+		return compile_segment(c, without_indent(line));
+	if (span_eq(inside, SPAN("message")))
+		return compile_message(c);
+	steer = find_steer(inside);
+	return steer ? compile_steer(c, steer, inside) : compile_segment(c, trim(line));
+}
+
+/* --- the whole --------------------------------------------------------------------------------------- */
+
+static int
+finish(struct compiler *c)
+{
+	struct place *place = &c->place;
+
+	if (c->n_blocks > 0)
+		problem_add(c->problems, c->blocks[c->n_blocks - 1].line, 1, false,
+			"this {if} or {each} has no {end}");
+	place->line_text.n = 0;
+	if (c->has_message && c->n_segments > 1)
+		return complain(c, place->line_text.p, "{message} stands alone in a template");
+	if (c->n_segments == 0)
+		return complain(c, place->line_text.p, "the template writes no segment");
+	return 0;
+}
+
+static int
+compile(struct compiler *c)
+{
+	struct span rest = span_of(c->t->source, c->t->source_n), line;
+	int r = 0;
+
+	if (span_starts(rest, SPAN("\xEF\xBB\xBF")))
+		rest = span_from(rest, 3); /* editors add it */
+	while (r >= 0 && span_cut(&rest, '\n', &line)) {
+		if (line.n && line.p[line.n - 1] == '\r')
+			line.n--;
+		c->place = (struct place){ .line_text = line, .line = c->place.line + 1 };
+		r = compile_line(c, line);
+	}
+	return r < 0 ? r : finish(c);
+}
+
+static struct template *
+template_new(struct span source)
+{
+	struct template *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->delimiters = delimiters_standard;
+	t->source = malloc(source.n + 1);
+	t->source_n = source.n;
+	if (!t->source) {
+		free(t);
+		return NULL;
+	}
+	if (source.n)
+		memcpy(t->source, source.p, source.n);
+	return t;
+}
+
+int
+template_compile(struct span source, struct template **ret, struct problems *problems)
+{
+	struct compiler c = { .problems = problems };
+	size_t errors_before = problems->n_errors;
+	int r;
+
+	if (source.n > TEMPLATE_SOURCE_BYTES_MAX) {
+		problem_add(problems, 1, 1, false, "a template has at most %zu bytes",
+			TEMPLATE_SOURCE_BYTES_MAX);
+		return TEMPLATE_E_INVALID;
+	}
+	c.t = template_new(source);
+	if (!c.t)
+		return -ENOMEM;
+	r = compile(&c);
+	if (r >= 0)
+		r = problems->n_errors > errors_before ? TEMPLATE_E_INVALID : 0;
+	if (r)
+		template_free(c.t);
+	else
+		*ret = c.t;
+	return r;
+}
+
+void
+template_free(struct template *t)
+{
+	if (!t)
+		return;
+	free(t->ops.items);
+	free(t->holes.items);
+	free(t->sources.items);
+	free(t->conditions.items);
+	free(t->source);
+	free(t);
+}

@@ -1,0 +1,579 @@
+# SPDX-License-Identifier: MIT
+"""The checks that run inside the booted container, as root, against the real units.
+
+test_machine.py (on the host) imports this file for the list of CHECKS and starts it in the
+container as the only job of that boot. After each check the results are written to the folder
+both sides share, so that a boot that hangs still shows how far it came.
+
+A check is a function; it fails by raising. What it returns is a line of figures for the report.
+Every check starts from the same state: socket listening, no connection open, no drop-in.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+PORT = 5123
+SOCKET = "hl7-receive.socket"
+INSTANCES = "hl7-receive@*"
+BINARY = pathlib.Path("/usr/sbin/hl7-receive")
+STORE = pathlib.Path("/var/lib/hl7-inetd")
+RECEIVED = STORE / "received"
+ACK_TEMPLATES = pathlib.Path("/etc/hl7-inetd/ack.d")
+DROP_INS = pathlib.Path("/run/systemd/system")
+
+WAIT = 30               # seconds for one answer; a start costs up to 0.1 s and hundreds queue up
+CHECK_SECONDS = 100     # for one check
+CANARY = "Machinetest"  # the patient's name; no journal entry may hold it
+
+CHECKS = {}
+
+
+def check(function):
+    CHECKS[function.__name__] = function
+    return function
+
+
+# -- messages ---------------------------------------------------------------------------------
+
+def message(control_id):
+    return "\r".join([
+        f"MSH|^~\\&|BEDSIDE|WARD 3|HOUSE|CLINIC|20250102030405||ORU^R01^ORU_R01|{control_id}|P|2.4"
+        "||||||UNICODE UTF-8",
+        f"PID|1||4711^^^HOUSE^MR||{CANARY}^Änne||19700101|F",
+        "OBR|1||88-1|VITALS^Vital signs|||20250102030000",
+        "OBX|1|NM|8867-4^Heart rate^LN||72|/min|||||F",
+        ""]).encode()
+
+
+def frame(payload):
+    return b"\x0b" + payload + b"\x1c\r"
+
+
+def connect(source="127.0.0.1"):
+    return socket.create_connection(("127.0.0.1", PORT), WAIT, source_address=(source, 0))
+
+
+def answer(connection):
+    """All that the peer sends until it closes; nothing if it closes or resets without a word."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
+
+
+def exchange(payload, source="127.0.0.1"):
+    with connect(source) as connection:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            connection.sendall(frame(payload))
+        return answer(connection)
+
+
+def parse_ack(raw):
+    """The segments of an answer that is exactly one frame, with not a byte around it."""
+    assert raw[:1] == b"\x0b" and raw[-2:] == b"\x1c\r", f"not one MLLP frame: {raw!r}"
+    assert raw.count(b"\x0b") == raw.count(b"\x1c") == 1, f"more than one frame: {raw!r}"
+    segments = [line.split("|") for line in raw[1:-2].decode().split("\r") if line]
+    assert segments[0][:2] == ["MSH", "^~\\&"], f"no MSH: {raw!r}"
+    assert segments[1][0] == "MSA", f"no MSA: {raw!r}"
+    return segments
+
+
+def assert_accepted(raw, control_id):
+    segments = parse_ack(raw)
+    assert segments[1][1:3] == ["AA", control_id], f"not AA for {control_id}: {raw!r}"
+    return segments
+
+
+def send_good(control_id):
+    return assert_accepted(exchange(message(control_id)), control_id)
+
+
+def stored_files():
+    # The folder is made by the first connection
+    return set(RECEIVED.iterdir()) if RECEIVED.exists() else set()
+
+
+def stored():
+    """The stored messages; fails on one that is there twice (control ids are unique here)."""
+    contents = [path.read_bytes() for path in stored_files()]
+    assert len(contents) == len(set(contents)), "a message is stored twice"
+    return set(contents)
+
+
+def assert_stored(control_ids):
+    lost = {message(control_id) for control_id in control_ids} - stored()
+    assert not lost, f"{len(lost)} acknowledged messages are not in {RECEIVED}"
+
+
+# -- what the system says ---------------------------------------------------------------------
+
+def run(*argv, **options):
+    return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60, **options)
+
+
+def output(*argv):
+    result = run(*argv)
+    assert result.returncode == 0, f"{argv}: exit {result.returncode}: {result.stdout}"
+    return result.stdout
+
+
+def show(unit, *properties):
+    lines = output("systemctl", "show", unit, *(f"-p{name}" for name in properties)).splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def units(*arguments):
+    return output("systemctl", "list-units", "--plain", "--no-legend", *arguments).splitlines()
+
+
+def until(condition, what, seconds=WAIT):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def tcp_rows():
+    """(local port, remote port, state, receive queue, inode) of every TCP socket.
+
+    For a listening socket the receive queue is the number of connections not yet accepted.
+    """
+    for table in "/proc/net/tcp", "/proc/net/tcp6":
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            _, local, remote, state, queues, _, _, _, _, inode, *_ = line.split()
+            yield (int(local.rpartition(":")[2], 16), int(remote.rpartition(":")[2], 16), state,
+                   int(queues.rpartition(":")[2], 16), int(inode))
+
+
+def listener():
+    """(inode, connections not yet accepted) of the listening socket."""
+    found = [(inode, queue) for port, _, state, queue, inode in tcp_rows()
+             if port == PORT and state == "0A"]
+    assert len(found) == 1, f"{len(found)} sockets listen on port {PORT}"
+    return found[0]
+
+
+def server_side(connection):
+    """(bytes not yet read, inode) of the other end of our connection, if there is one."""
+    ours = connection.getsockname()[1]
+    for local, remote, _, queue, inode in tcp_rows():
+        if (local, remote) == (PORT, ours) and inode:
+            return queue, inode
+    return None
+
+
+def holder(inode):
+    """The hl7-receive process that holds a socket; systemd's own processes do not count."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            executable = os.readlink(process / "exe").removesuffix(" (deleted)")
+            if pathlib.Path(executable) != BINARY:
+                continue
+            if any(os.readlink(fd) == f"socket:[{inode}]" for fd in (process / "fd").iterdir()):
+                return int(process.name)
+    return None
+
+
+def in_hand(connection):
+    """The process that serves the connection, once it has read all we sent."""
+    def reader():
+        side = server_side(connection)
+        return side and side[0] == 0 and holder(side[1])
+    return until(reader, "no process has read what we sent")
+
+
+def settle(seconds=60):
+    """Waits until nothing is queued and no instance is left, not even a dead one."""
+    def quiet():
+        return listener()[1] == 0 and not units("--all", INSTANCES)
+    until(quiet, f"connections or instances are left: {units('--all', INSTANCES)}", seconds)
+
+
+def assert_healthy(control_id):
+    """What must hold after any abuse: listening, serving, nothing failed, nothing left over."""
+    state = show(SOCKET, "ActiveState", "SubState", "Result")
+    expected = {"ActiveState": "active", "SubState": "listening", "Result": "success"}
+    assert state == expected, f"{SOCKET}: {state}"
+    send_good(control_id)
+    assert_stored([control_id])
+    settle()
+    assert not units("--failed"), f"failed units: {units('--failed')}"
+
+
+@contextlib.contextmanager
+def drop_in(unit, text):
+    """A drop-in for as long as the block runs."""
+    folder = DROP_INS / f"{unit}.d"
+    folder.mkdir(parents=True)
+    (folder / "machine.conf").write_text(text)
+    output("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        output("systemctl", "daemon-reload")
+
+
+def replace_file(path, content, mode=0o644):
+    """A new file renamed over the old one, as an editor or a package manager does it."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.chmod(mode)
+    new.rename(path)
+
+
+class Flow:
+    """Concurrent senders, one message per connection, that never try twice.
+
+    An exception in a sender (a refused connection, a missing or negative ACK) ends the check.
+    """
+    def __init__(self, prefix, senders=4):
+        self.prefix, self.senders = prefix, senders
+        self.sent = []          # (control id, connect began, ACK segments)
+        self.enough = threading.Event()
+
+    def _send(self, sender):
+        for number in range(10000):
+            if self.enough.is_set():
+                return
+            control_id, began = f"{self.prefix}-{sender}-{number}", time.monotonic()
+            self.sent.append((control_id, began, send_good(control_id)))
+
+    def wait_for_more(self, count):
+        target = len(self.sent) + count
+        until(lambda: len(self.sent) >= target or any(f.done() for f in self.futures),
+              f"{count} more messages through")
+
+    def __enter__(self):
+        self.pool = ThreadPoolExecutor(self.senders)
+        self.futures = [self.pool.submit(self._send, n) for n in range(self.senders)]
+        return self
+
+    def __exit__(self, *_):
+        self.enough.set()
+        self.pool.shutdown()
+        for future in self.futures:
+            future.result()
+        assert_stored([control_id for control_id, _, _ in self.sent])
+
+
+# -- the checks -------------------------------------------------------------------------------
+
+@check
+def units_verify_without_a_word():
+    for unit in SOCKET, "hl7-receive@.service":
+        result = run("systemd-analyze", "verify", unit)
+        assert (result.returncode, result.stdout) == (0, ""), f"{unit}: {result.stdout}"
+
+
+@check
+def message_in_ack_out_stored_byte_for_byte():
+    before = stored_files()
+    send_good("ONE-1")
+    new = stored_files() - before
+    assert len(new) == 1, f"{len(new)} new files in {RECEIVED}"
+    path = new.pop()
+    assert path.read_bytes() == message("ONE-1"), f"{path} differs from what was sent"
+    assert path.owner() == "hl7-inetd", f"{path} belongs to {path.owner()}"
+    assert not path.stat().st_mode & 0o007, f"everybody may read {path}"
+    return f"stored as {path.name}"
+
+
+@check
+def journal_tells_the_message_but_not_the_patient():
+    send_good("JOURNAL-1")
+
+    def entries():
+        return run("journalctl", "-o", "json", "HL7_CONTROL_ID=JOURNAL-1").stdout.splitlines()
+    until(entries, "no entry with HL7_CONTROL_ID=JOURNAL-1")
+    found = [json.loads(line) for line in entries()]
+    assert len(found) == 1, f"{len(found)} entries for one message: {found}"
+    assert found[0]["HL7_ACK"] == "AA", found
+    assert re.fullmatch("[0-9a-f]{32}", found[0]["MESSAGE_ID"]), found
+    assert CANARY not in output("journalctl", "-o", "export"), "the patient's name is logged"
+
+
+@check
+def hl7_send_exits_0():
+    sample = pathlib.Path("/run/machine-sample.hl7")
+    sample.write_bytes(message("SEND-1"))
+    output("hl7-send", f"localhost:{PORT}", str(sample))
+    assert_stored(["SEND-1"])
+
+
+@check
+def diagnostics_never_reach_the_peer():
+    with connect() as junk:
+        junk.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        junk.shutdown(socket.SHUT_WR)
+        assert answer(junk) == b"", "an answer to what is no frame"
+    # An unknown option makes the program complain on standard error and exit
+    with drop_in("hl7-receive@.service", f"[Service]\nExecStart=\nExecStart={BINARY} --no-such\n"):
+        raw = exchange(message("USAGE-1"))
+        assert raw == b"", f"standard error or output reached the peer: {raw!r}"
+        settle()
+    assert_healthy("USAGE-2")
+
+
+@check
+def burst_of_300_connections():
+    """All connected at once; who is closed without an ACK (over a limit) comes back later."""
+    count = 300
+    connected = threading.Barrier(count)
+    patience = time.monotonic() + 60
+
+    def sender(number):
+        # Two hundred peers, as a limit per source is not what this is about
+        source, payload = f"127.0.1.{1 + number % 200}", message(f"BURST-{number}")
+        with connect(source) as connection:
+            connected.wait(WAIT)
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                connection.sendall(frame(payload))
+            raw = answer(connection)
+        attempts = 1
+        while not raw:
+            assert time.monotonic() < patience, f"BURST-{number}: no ACK in {attempts} attempts"
+            time.sleep(random.uniform(0.2, 2))
+            raw = exchange(payload, source)
+            attempts += 1
+        assert_accepted(raw, f"BURST-{number}")
+        return attempts
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(count) as pool:
+        attempts = list(pool.map(sender, range(count)))
+    seconds = time.monotonic() - began
+    assert_stored([f"BURST-{number}" for number in range(count)])
+    assert_healthy("BURST-AFTER")
+    return (f"{count} ACKs in {seconds:.1f} s; at the first attempt {attempts.count(1)}, "
+            f"at most {max(attempts)} attempts")
+
+
+def probe(count):
+    """Connects and closes at once; (seconds that took, longest stop of systemd's accepting)."""
+    began = time.monotonic()
+    for number in range(count):
+        connect(f"127.0.2.{1 + number % 200}").close()
+    took = time.monotonic() - began
+    queue, longest, moved = listener()[1], 0.0, time.monotonic()
+    while queue:
+        time.sleep(0.005)
+        left, now = listener()[1], time.monotonic()
+        longest = max(longest, now - moved)
+        assert longest < WAIT, f"systemd does not accept; {queue} connections wait"
+        if left != queue:
+            queue, moved = left, now
+    return took, longest
+
+
+@check
+def probes_500_leave_nothing_behind():
+    before = stored()
+    probe(500)
+    settle()
+    assert stored() == before, "a probe without a byte has stored something"
+    assert_healthy("PROBES-AFTER")
+
+
+@check
+def no_rate_limit_throttles():
+    """Neither the trigger limit (which kills the socket) nor the poll limit (257: a pause)."""
+    limits = show(SOCKET, "TriggerLimitIntervalUSec", "PollLimitIntervalUSec", "PollLimitBurst")
+    took, longest = probe(300)
+    figures = f"300 connects in {took:.2f} s, longest stop {longest:.3f} s, {limits}"
+    assert took < 2, f"no burst: {figures}"
+    assert longest < 1, f"systemd stopped accepting: {figures}"
+    # A slow machine reaches no limit, so the settings must say that none is there. 252 knows no
+    # poll limit
+    assert limits["TriggerLimitIntervalUSec"] == "0", figures
+    if limits.get("PollLimitIntervalUSec", "0") != "0":
+        assert int(limits["PollLimitBurst"]) >= 300, figures
+    settle()
+    return figures
+
+
+@check
+def killed_mid_frame_harms_nobody_else():
+    names = "VICTIM", "NEIGHBOUR", "IDLE"
+    halves = [frame(message(f"KILL-{name}")) for name in names]
+    with connect() as victim, connect() as neighbour, connect() as idle:
+        victim.sendall(halves[0][:60])
+        neighbour.sendall(halves[1][:60])
+        processes = [in_hand(connection) for connection in (victim, neighbour, idle)]
+        os.kill(processes[0], signal.SIGKILL)
+        assert answer(victim) == b"", "the killed one still got an answer"
+        send_good("KILL-LATER")
+        neighbour.sendall(halves[1][60:])
+        assert_accepted(answer(neighbour), "KILL-NEIGHBOUR")
+        idle.sendall(halves[2])
+        assert_accepted(answer(idle), "KILL-IDLE")
+    assert_stored(["KILL-NEIGHBOUR", "KILL-IDLE", "KILL-LATER"])
+    for path in STORE.rglob("*"):
+        assert not path.is_file() or b"KILL-VICTIM" not in path.read_bytes(), f"{path} is there"
+    assert_healthy("KILL-AFTER")
+
+
+@check
+def binary_replaced_while_messages_flow():
+    listening, old = listener()[0], BINARY.stat()
+    with connect() as early, Flow("UPGRADE") as flow:
+        early.sendall(frame(message("UPGRADE-EARLY"))[:60])
+        early_pid = in_hand(early)
+        flow.wait_for_more(20)
+        # Appended bytes do not disturb an ELF program, but it is another file
+        replace_file(BINARY, BINARY.read_bytes() + b"new version", 0o755)
+        with connect() as late:
+            late_pid = in_hand(late)
+            programs = [os.stat(f"/proc/{pid}/exe").st_ino for pid in (early_pid, late_pid)]
+            assert programs == [old.st_ino, BINARY.stat().st_ino], "not the old and the new program"
+            late.sendall(frame(message("UPGRADE-LATE")))
+            assert_accepted(answer(late), "UPGRADE-LATE")
+        early.sendall(frame(message("UPGRADE-EARLY"))[60:])
+        assert_accepted(answer(early), "UPGRADE-EARLY")
+        flow.wait_for_more(20)
+    assert listener()[0] == listening, "the listening socket is not the same any more"
+    assert_stored(["UPGRADE-EARLY", "UPGRADE-LATE"])
+    assert_healthy("UPGRADE-AFTER")
+    return f"{len(flow.sent)} messages, each accepted and stored once"
+
+
+def ack_template(name):
+    return (f"MSH|^~\\&|{name}|SENDING_FACILITY|{{0-2}}|{{0-3}}|{{now}}||ACK|{{id}}|P|2.4"
+            "||||||UNICODE UTF-8\nMSA|AA|{0-9}\n").encode()
+
+
+@check
+def template_edited_while_messages_flow():
+    template = ACK_TEMPLATES / "10-machine.hl7t"
+    replace_file(template, ack_template("BEFORE"))
+    try:
+        with Flow("TEMPLATE") as flow:
+            flow.wait_for_more(20)
+            begin = time.monotonic()
+            replace_file(template, ack_template("AFTER"))
+            end = time.monotonic()
+            flow.wait_for_more(20)
+    finally:
+        template.unlink()
+    used = [(began, segments[0][2]) for _, began, segments in flow.sent]
+    assert used[0][1] == "BEFORE", used[0]
+    # A connection made before the change may have been given to its process after it
+    wrong = {name for began, name in used if began > end and name != "AFTER"}
+    assert not wrong, f"connections made after the change were answered by {wrong}"
+    new = sum(began > end for began, _ in used)
+    assert send_good("TEMPLATE-GONE")[0][2] != "AFTER", "a removed template is still used"
+    assert_healthy("TEMPLATE-AFTER")
+    return f"{len(used)} messages, {new} of them begun after the change ({end - begin:.4f} s)"
+
+
+@check
+def stop_finishes_the_frames_in_hand():
+    names = "STOP-A", "STOP-B"
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(connect()) for _ in names]
+        idle = stack.enter_context(connect())
+        for connection, name in zip(busy, names):
+            connection.sendall(frame(message(name))[:60])
+        for connection in (*busy, idle):
+            in_hand(connection)
+        stop = subprocess.Popen(["systemctl", "stop", INSTANCES])
+        until(lambda: len(units("--state=deactivating", INSTANCES)) >= len(names),
+              "the instances are not being stopped")
+        assert answer(idle) == b"", "an answer to nothing"
+        send_good("STOP-MEANWHILE")
+        assert stop.poll() is None, "the stop did not wait for the frames in hand"
+        for connection, name in zip(busy, names):
+            connection.sendall(frame(message(name))[60:])
+            assert_accepted(answer(connection), name)
+        assert stop.wait(WAIT) == 0, "systemctl stop failed"
+    assert_stored([*names, "STOP-MEANWHILE"])
+    assert_healthy("STOP-AFTER")
+
+
+@check
+def too_many_connections():
+    """The shipped limit is lowered, only to keep this short."""
+    shipped = show(SOCKET, "MaxConnections", "MaxConnectionsPerSource")
+    limit, excess = 8, 5
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(drop_in(SOCKET, f"[Socket]\nMaxConnections={limit}\n"))
+        names = [f"MANY-{number}" for number in range(limit)]
+        served = [stack.enter_context(connect(f"127.0.3.{1 + n}")) for n in range(limit)]
+        for connection, name in zip(served, names):
+            connection.sendall(frame(message(name))[:60])
+        for connection in served:
+            in_hand(connection)
+        refused = int(show(SOCKET, "NRefused")["NRefused"])
+        for number in range(excess):
+            with connect(f"127.0.4.{1 + number}") as connection:
+                assert answer(connection) == b"", "systemd closes what is over the limit"
+        refused = int(show(SOCKET, "NRefused")["NRefused"]) - refused
+        assert refused == excess, f"{refused} connections refused, not {excess}"
+        for connection, name in zip(served, names):
+            connection.sendall(frame(message(name))[60:])
+            assert_accepted(answer(connection), name)
+        assert_stored(names)
+        settle()
+        send_good("MANY-LATER")
+    assert_healthy("MANY-AFTER")
+    return f"as shipped: {shipped}"
+
+
+# -- running them -----------------------------------------------------------------------------
+
+def start_clean():
+    """The state every check starts from, also after one that failed."""
+    for folder in DROP_INS.glob("hl7-receive*.d"):
+        shutil.rmtree(folder)
+    output("systemctl", "daemon-reload")
+    run("systemctl", "kill", "--signal=KILL", INSTANCES)
+    run("systemctl", "reset-failed")
+    output("systemctl", "enable", "--now", SOCKET)
+    settle()
+
+
+def run_check(function):
+    def too_late(*_):
+        raise TimeoutError(f"not done after {CHECK_SECONDS} s")
+    signal.signal(signal.SIGALRM, too_late)
+    began = time.monotonic()
+    try:
+        start_clean()
+        signal.alarm(CHECK_SECONDS)
+        detail, passed = function() or "", True
+    except Exception as error:
+        signal.alarm(0)
+        where = [f"line {entry.lineno}: {entry.line}"
+                 for entry in traceback.extract_tb(error.__traceback__)[1:]]
+        journal = run("journalctl", "-q", "--no-pager", "-o", "short-precise", "-n", "60").stdout
+        detail, passed = "\n".join([repr(error), *where, "", "Its journal:", journal]), False
+    signal.alarm(0)
+    return {"passed": passed, "detail": detail, "seconds": round(time.monotonic() - began, 1)}
+
+
+def main(shared):
+    wanted = json.loads((shared / "wanted.json").read_text())
+    results = {}
+    ACK_TEMPLATES.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        results[name] = run_check(CHECKS[name])
+        replace_file(shared / "results.json", json.dumps(results).encode())
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT
+"""Boots clean Debian trees with systemd-nspawn and runs guest.py in them.
+
+A pristine tree of each suite is made once with debootstrap and cached. Every boot sees it through
+an overlay whose upper layer is a tmpfs, in mount and process namespaces of its own: when the
+process we started ends, however it ends, all others and the mounts are gone too. What is shared
+with the host is one folder: the list of wanted checks, guest.py, the results and the journal.
+
+Environment:
+  HL7_BUILD_DIR        a finished build, configured with --prefix=/usr (default: ../../build)
+  HL7_MACHINE_CACHE    where the trees are kept (default: /var/cache/hl7-inetd-tests); removing it
+                       gives trees of today
+  HL7_MACHINE_SECONDS  for one boot with all its checks, then it is killed (default: 300)
+"""
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
+CACHE = pathlib.Path(os.environ.get("HL7_MACHINE_CACHE", "/var/cache/hl7-inetd-tests"))
+SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "300"))
+
+SUITES = {"bookworm": "systemd 252", "trixie": "systemd 257"}
+
+# man-db, as "systemd-analyze verify" asks man for each page that a unit names
+BOOTED = ["dbus", "libsystemd0", "man-db", "python3", "systemd", "systemd-sysv"]
+BUILDER = ["gcc", "libc6-dev", "libsystemd-dev", "meson", "pkgconf"]
+
+TEST_UNIT = """\
+[Unit]
+Description=The checks, after a complete boot; the machine is switched off behind them
+Requires=multi-user.target
+After=multi-user.target
+SuccessAction=exit
+FailureAction=exit
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 /run/machine/guest.py /run/machine
+"""
+
+# $1 pristine tree, $2 mount point
+OVERLAY = """\
+tree=$1 top=$2
+mount -t tmpfs -o mode=0755 machine "$top"
+mkdir "$top/upper" "$top/work" "$top/root"
+mount -t overlay -o lowerdir="$tree",upperdir="$top/upper",workdir="$top/work" overlay "$top/root"
+"""
+
+# $STAGE what "meson install" wrote, $SHARED the folder shared with the host, $CGROUPS one control
+# group per hierarchy. The account is made as a package's postinst makes it
+BOOT = OVERLAY + """\
+for group in $CGROUPS; do echo $$ >"$group/cgroup.procs"; done
+tar -C "$STAGE" -c . | tar -C "$top/root" -x --keep-directory-symlink --no-overwrite-dir
+chroot "$top/root" systemd-sysusers
+cp "$SHARED/machine-test.service" "$top/root/etc/systemd/system/"
+mkdir -p "$top/root/var/log/journal"
+export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+exec systemd-nspawn --quiet --boot --private-network --register=no --keep-unit --settings=no \\
+    --console=read-only --link-journal=no --machine="$MACHINE" --directory="$top/root" \\
+    --bind="$SHARED:/run/machine" --bind="$SHARED/journal:/var/log/journal" \\
+    -- --unit=machine-test.service
+"""
+
+# For a host whose libc is newer than the tree's: build in a tree of the same suite
+COMPILE = OVERLAY + """\
+mkdir "$top/root/source" "$top/root/stage"
+mount --bind -o ro "$SOURCE" "$top/root/source"
+mount --bind "$STAGE" "$top/root/stage"
+mount --bind /proc "$top/root/proc"
+exec chroot "$top/root" sh -euc '
+    meson setup --prefix=/usr -Dtests=false /tmp/build /source
+    DESTDIR=/stage meson install -C /tmp/build'
+"""
+
+
+def why_not():
+    """The reason why no machine can be booted here, or None."""
+    if os.geteuid() != 0:
+        return "booting a container needs root"
+    for tool in "debootstrap", "systemd-nspawn", "meson", "unshare", "setpriv":
+        if not shutil.which(tool):
+            return f"{tool} is not installed"
+    probe = subprocess.run([*ISOLATED, "true"], stderr=subprocess.PIPE, text=True)
+    if probe.returncode != 0:
+        return f"no namespaces: {probe.stderr.strip()}"
+    return None
+
+
+# Before a command: namespaces of its own. A container outlives a systemd-nspawn that is killed, but
+# nothing outlives the first process of a process namespace: unshare kills that one when it ends,
+# and setpriv makes unshare end when we do
+ISOLATED = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
+            "--pid", "--mount-proc", "--kill-child=KILL"]
+
+
+def script(text, tree, top, **environment):
+    """The command line that runs one of the scripts above."""
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    return ["env", *variables, *ISOLATED, "sh", "-euc", text, "sh", str(tree), str(top)]
+
+
+# -- trees ------------------------------------------------------------------------------------
+
+def mirror():
+    """The Debian mirror apt is configured with; none: debootstrap's own default."""
+    with contextlib.suppress(OSError):
+        listed = subprocess.run(
+            ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)",
+             "Created-By: Packages"], stdout=subprocess.PIPE, text=True).stdout
+        for line in listed.splitlines():
+            if line.startswith("Debian Debian "):
+                return [line.split()[2]]
+    return []
+
+
+def pristine(suite, packages):
+    """The cached tree of a suite with these packages, made now if there is none."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    kind = "boot" if packages is BOOTED else "build"
+    digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+    tree = CACHE / f"{suite}-{kind}-{digest}"
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if tree.exists():
+            return tree
+        for old in CACHE.glob(f"{suite}-{kind}-*"):     # another list, or cut off half way
+            shutil.rmtree(old)
+        partial = tree.with_name(tree.name + ".partial")
+        subprocess.run([*ISOLATED, "debootstrap", "--variant=minbase", f"--include={','.join(packages)}",
+                        suite, partial, *mirror()],
+                       check=True, timeout=900, stdout=subprocess.DEVNULL)
+        for package in (partial / "var/cache/apt/archives").glob("*.deb"):
+            package.unlink()
+        partial.rename(tree)
+    return tree
+
+
+def libc_version(command=()):
+    text = subprocess.run([*command, "getconf", "GNU_LIBC_VERSION"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    return [int(number) for number in re.findall(r"\d+", text)]
+
+
+def install(suite, tree, work):
+    """The files of the product, made for this tree, in a folder of their own."""
+    stage = work / "stage"
+    stage.mkdir()
+    log = work / "install.log"
+    if libc_version() <= libc_version(["chroot", tree]):
+        command = ["env", f"DESTDIR={stage}", "meson", "install", "-C", BUILD, "--no-rebuild"]
+    else:
+        (work / "compile").mkdir()
+        command = script(COMPILE, pristine(suite, BUILDER), work / "compile",
+                         SOURCE=SOURCE, STAGE=stage)
+    with open(log, "w") as out:
+        done = subprocess.run(command, stdout=out, stderr=out, timeout=300)
+    if done.returncode != 0 or not (stage / "usr/sbin/hl7-receive").exists():
+        raise RuntimeError(f"installing for {suite} failed (is the build complete, and "
+                           f"configured with --prefix=/usr?):\n{log.read_text()[-3000:]}")
+    return stage
+
+
+# -- control groups ---------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def control_groups(name):
+    """One new group in every mounted hierarchy (v1, v2 or both).
+
+    Two containers started from one group share it, and then delete each other's sub-groups.
+    """
+    groups = []
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, kind = line.split(" - ")[0].split(), line.split(" - ")[1].split()[0]
+        if kind in ("cgroup", "cgroup2"):
+            groups.append(pathlib.Path(fields[4]) / name)
+    try:
+        for group in groups:
+            group.mkdir()
+            for limit in "cpuset.cpus", "cpuset.mems":      # v1: empty, and then nobody may join
+                if (group / limit).exists() and (group.parent / limit).exists():
+                    (group / limit).write_text((group.parent / limit).read_text())
+        yield groups
+    finally:
+        for group in groups:
+            remove_group(group)
+
+
+def remove_group(group):
+    deadline = time.monotonic() + 10
+    while group.exists():
+        for folder, _, _ in os.walk(group, topdown=False):
+            with contextlib.suppress(OSError):              # a process in it is still ending
+                os.rmdir(folder)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+
+
+# -- machines ---------------------------------------------------------------------------------
+
+class Machine:
+    """One boot of one suite with its checks; a context manager that leaves nothing behind."""
+
+    def __init__(self, suite, checks):
+        self.suite, self.checks = suite, checks
+        self.process = None
+        self.ended = "it was not started"
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            folder = tempfile.mkdtemp(prefix=f"hl7-machine-{self.suite}-")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            self.work = pathlib.Path(folder)
+            self.shared = self.work / "shared"
+            (self.shared / "journal").mkdir(parents=True)
+            (self.work / "top").mkdir()
+            shutil.copy(HERE / "guest.py", self.shared)
+            (self.shared / "wanted.json").write_text(json.dumps(self.checks))
+            (self.shared / "machine-test.service").write_text(TEST_UNIT)
+            self.tree = pristine(self.suite, BOOTED)
+            self.stage = install(self.suite, self.tree, self.work)
+            name = f"hl7-machine-{self.suite}-{os.getpid()}"
+            groups = stack.enter_context(control_groups(name))
+            stack.callback(self.kill)
+            self.command = script(
+                BOOT, self.tree, self.work / "top", STAGE=self.stage, SHARED=self.shared,
+                MACHINE=name, CGROUPS=" ".join(map(str, groups)))
+            self.cleanup = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self.cleanup.close()
+
+    def start(self):
+        with open(self.work / "console", "wb") as console:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                            stdout=console, stderr=console)
+        self.began = time.monotonic()
+
+    def finished(self):
+        """True once it has ended; ends it when its time is over."""
+        seconds = time.monotonic() - self.began
+        if self.process.poll() is not None:
+            self.ended = f"it ended after {seconds:.0f} s (exit {self.process.returncode})"
+            return True
+        if seconds > SECONDS:
+            self.kill()
+            self.ended = f"it was killed after {seconds:.0f} s"
+            return True
+        return False
+
+    def kill(self):
+        """All that runs in its namespaces ends with it."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def results(self):
+        with contextlib.suppress(FileNotFoundError):
+            return json.loads((self.shared / "results.json").read_text())
+        return {}
+
+    def log_tail(self):
+        """The end of its journal, or of its console if it did not come that far."""
+        journal = subprocess.run(
+            ["journalctl", "--no-pager", "-q", "-o", "short-precise", "-n", "60", "-D",
+             self.shared / "journal"], stdout=subprocess.PIPE, text=True).stdout
+        console = (self.work / "console").read_text(errors="replace")
+        return journal or re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console)[-4000:]
+
+
+def run(machines):
+    """Runs all of them side by side until each has ended."""
+    for machine in machines:
+        machine.start()
+    running = machines
+    while running:
+        time.sleep(0.2)
+        running = [machine for machine in running if not machine.finished()]

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/dial.h"
+#include "base/cleanup.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#define HOST_BYTES 256
+
+/* Cuts "HOST", "HOST:PORT", "[HOST]:PORT"; several colons without brackets are an IPv6 address alone. */
+static bool
+cut_target(const char *target, char host[HOST_BYTES], char port[8])
+{
+	const char *end, *colon;
+	size_t n;
+
+	if (target[0] == '[') {
+		target++;
+		end = strchr(target, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return false;
+		colon = end[1] ? end + 1 : NULL;
+	} else {
+		colon = strchr(target, ':');
+		if (colon && strchr(colon + 1, ':'))
+			colon = NULL;
+		end = colon ? colon : target + strlen(target);
+	}
+	n = (size_t)(end - target);
+	if (n == 0 || n >= HOST_BYTES)
+		return false;
+	memcpy(host, target, n);
+	host[n] = 0;
+	n = (size_t)snprintf(port, 8, "%s", colon ? colon + 1 : DIAL_PORT_DEFAULT);
+	return n > 0 && n < 8;
+}
+
+int
+dial_resolve(const char *target, struct addrinfo **ret)
+{
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_ADDRCONFIG,
+	};
+	char host[HOST_BYTES], port[8];
+
+	if (!cut_target(target, host, port))
+		return DIAL_E_ADDRESS;
+	/* without AI_ADDRCONFIG a machine that has loopback only can still be reached */
+	if (getaddrinfo(host, port, &hints, ret) == 0)
+		return 0;
+	return getaddrinfo(host, port, &(struct addrinfo){ .ai_socktype = SOCK_STREAM }, ret) == 0
+		? 0
+		: DIAL_E_UNKNOWN;
+}
+
+int
+dial_begin(const struct addrinfo *address, int *ret_fd)
+{
+	_cleanup_close_ int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		address->ai_protocol);
+	int one = 1;
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)
+		return -errno;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int
+dial_end(int fd)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+		return -errno;
+	return -error;
+}

@@ -22,6 +22,9 @@ wait_for(int fd, short events, usec_t deadline, const sigset_t *mask)
 	};
 	int n;
 
+	/* also when there is something to read: a peer that never pauses runs into it all the same */
+	if (left == 0 && deadline != 0)
+		return CONNECTION_E_TIMEOUT;
 	n = ppoll(&p, 1, left == DEADLINE_NEVER ? NULL : &ts, mask);
 	if (n < 0)
 		return errno == EINTR ? CONNECTION_E_INTERRUPTED : -errno;

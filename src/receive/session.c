@@ -434,6 +434,7 @@ converse_once(struct conversation *c)
 {
 	enum outcome outcome = OUTCOME_STORED;
 	struct frame f = { 0 };
+	bool empty;
 	int r;
 
 	c->idle_deadline = deadline_in(c->s->options->idle_timeout_usec);
@@ -442,9 +443,10 @@ converse_once(struct conversation *c)
 		r = next_frame(c, &f, &outcome);
 		if (r)
 			return r;
+		empty = f.payload.n == 0 && f.discarded_bytes == 0 && outcome == OUTCOME_STORED;
 		/* some senders keep a line alive with them; they do not move the idle deadline */
-		c->empty_frames += f.payload.n == 0;
-	} while (f.payload.n == 0 && outcome == OUTCOME_STORED);
+		c->empty_frames += empty;
+	} while (empty);
 	return handle_frame(c, &f, outcome);
 }
 

@@ -175,6 +175,9 @@ render_by_first(const struct template_set *set, const struct template *shipped,
 		i++;
 	if (i < set->n)
 		r = render_with(set->files[i].template, in, a->code, out, failures);
+	/* a refusal must come out, also one for the very value that is absent */
+	if (r == ACK_E_REQUIRED && a->outcome != OUTCOME_STORED)
+		r = ACK_E_TEMPLATE;
 	return r == ACK_E_TEMPLATE ? render_with(shipped, in, a->code, out, failures) : r;
 }
 

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 void
-cleanup_close(int *fd)
+cleanup_close(const int *fd)
 {
 	int saved = errno; /* a failing call's errno survives the way out */
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Defined in cleanup.c, so that a pure module that only frees memory needs no I/O header. */
-void cleanup_close(int *fd);
+void cleanup_close(const int *fd);
 
 static inline void
 cleanup_free(void *p)

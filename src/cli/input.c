@@ -88,6 +88,7 @@ int
 input_list(struct input_list *list, char *const *arguments, size_t n, const char **ret_path)
 {
 	struct stat st;
+	bool standard;
 	size_t i;
 	int r = 0;
 
@@ -96,9 +97,10 @@ input_list(struct input_list *list, char *const *arguments, size_t n, const char
 		return add_path(list, strdup("-"), false);
 	for (i = 0; r == 0 && i < n; i++) {
 		*ret_path = arguments[i];
-		if (strcmp(arguments[i], "-") != 0 && stat(arguments[i], &st) < 0)
+		standard = strcmp(arguments[i], "-") == 0;
+		if (!standard && stat(arguments[i], &st) < 0)
 			return -errno;
-		if (strcmp(arguments[i], "-") != 0 && S_ISDIR(st.st_mode))
+		if (!standard && S_ISDIR(st.st_mode))
 			r = add_directory(list, arguments[i]);
 		else
 			r = add_path(list, strdup(arguments[i]), false);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DURATION_MAX (100 * 24 * 3600 * USEC_PER_SEC)
+#define DURATION_MAX (USEC_PER_SEC * 100 * 24 * 3600)
 
 /* A decimal number of up to 15 digits, so that no product below overflows; what is behind it in *ret_rest. */
 static bool
@@ -68,8 +68,8 @@ parse_size(const char *text, size_t min, size_t max, size_t *ret)
 	static const struct unit units[] = {
 		{ "", 1 },
 		{ "K", 1024 },
-		{ "M", 1024 * 1024 },
-		{ "G", 1024 * 1024 * 1024 },
+		{ "M", 1024ULL * 1024 },
+		{ "G", 1024ULL * 1024 * 1024 },
 	};
 	unsigned long long value;
 

@@ -68,7 +68,10 @@ parse_index(struct span text, size_t *at, bool all, uint32_t *ret)
 	}
 	if (r)
 		return r;
-	return next_is(text, (*at)++, ']') ? 0 : ADDRESS_E_BRACKET;
+	if (!next_is(text, *at, ']'))
+		return ADDRESS_E_BRACKET;
+	(*at)++;
+	return 0;
 }
 
 /* ".n", or nothing. */
@@ -131,7 +134,8 @@ address_read(const struct address *a, const struct message *m, size_t i)
 	part = message_field(m, i, a->field);
 	/* MSH-1 and MSH-2 are made of delimiters: there is nothing to cut */
 	if (a->field <= 2 && segment_is_header(message_segment(m, i)))
-		return a->component > 1 || (a->repetition > 1 && a->repetition != ADDRESS_ALL)
+		return a->component > 1 || a->subcomponent > 1 ||
+				(a->repetition > 1 && a->repetition != ADDRESS_ALL)
 			? SPAN_NULL
 			: part;
 	if (a->repetition == 0 && a->component == 0)

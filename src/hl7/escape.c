@@ -82,13 +82,18 @@ escape_text(struct buffer *out, struct span text, const struct delimiters *to)
 	return r;
 }
 
-/* What may follow an escape character as a sequence: F S R E T P H N alone, or X C M Z and '.' with more.
- * Everything else ("4\5", a path with backslashes) is a lone escape character. */
+/* What may follow an escape character as a sequence: F S R E T P H N alone, or X C M Z and '.' with more, but
+ * no structure. Everything else ("4\5", a path with backslashes) is a lone escape character. */
 static bool
-is_sequence(struct span body)
+is_sequence(struct span body, const struct delimiters *d)
 {
+	size_t i;
+
 	if (body.n == 0)
 		return false;
+	for (i = 0; i < body.n; i++)
+		if (is_breaking(body.p[i]) || letter_of(body.p[i], d))
+			return false;
 	if (body.n == 1)
 		return memchr("FSRETPHN", body.p[0], 8) != NULL;
 	return memchr("XCMZ.", body.p[0], 5) != NULL;
@@ -106,7 +111,7 @@ sequence_at(struct span s, const struct delimiters *d)
 	s = span_from(s, 1);
 	end = span_find(s, d->escape);
 	body = span_first(s, end);
-	return end < s.n && is_sequence(body) ? body : SPAN_NULL;
+	return end < s.n && is_sequence(body, d) ? body : SPAN_NULL;
 }
 
 static uint8_t
@@ -125,6 +130,18 @@ structure_of(uint8_t c, const struct delimiters *from, const struct delimiters *
 	return 0;
 }
 
+/* A sequence that holds a delimiter of the target cannot stand there: it is written as the text it was. */
+static int
+append_as_text(
+	struct buffer *out, struct span body, const struct delimiters *from, const struct delimiters *to)
+{
+	int r = append_data(out, from->escape, to);
+
+	if (r == 0)
+		r = escape_text(out, body, to);
+	return r ? r : append_data(out, from->escape, to);
+}
+
 /* A sequence of the source: a delimiter's letter is data, all else is carried over. */
 static int
 translate_sequence(
@@ -136,8 +153,8 @@ translate_sequence(
 	if (c)
 		return append_data(out, c, to);
 	for (i = 0; i < body.n; i++)
-		if (is_breaking(body.p[i]) || letter_of(body.p[i], to))
-			return escape_text(out, body, to);
+		if (letter_of(body.p[i], to))
+			return append_as_text(out, body, from, to);
 	return append_sequence(out, to, body);
 }
 
@@ -237,7 +254,8 @@ decode_sequence(struct buffer *out, struct span body, const struct delimiters *f
 		return append_sequence(out, from, body);
 	for (i = 1; r == 0 && i < body.n; i += 2)
 		r = buffer_append_byte(
-			out, (uint8_t)(hex_digit(body.p[i]) << 4 | hex_digit(body.p[i + 1])));
+			out, (uint8_t)((unsigned)hex_digit(body.p[i]) << 4 |
+				     (unsigned)hex_digit(body.p[i + 1])));
 	return r;
 }
 

@@ -76,6 +76,18 @@ trim_end(struct span s)
 	return s;
 }
 
+/* Whether a line holds only blanks and byte order marks, as they stand before the next message. */
+static bool
+is_margin(struct span line)
+{
+	size_t i;
+
+	for (i = 0; i < line.n; i++)
+		if (!is_blank(line.p[i]) && !memchr("\xEF\xBB\xBF", line.p[i], 3))
+			return false;
+	return line.n > 0;
+}
+
 /* Without line ends and lines of a batch envelope behind it. */
 static struct span
 trim_envelope(struct span message)
@@ -84,7 +96,7 @@ trim_envelope(struct span message)
 
 	for (;;) {
 		line = span_from(s, last_line(s));
-		if (!is_envelope(line) && !(line.n == 3 && line.p[0] == 0xEF))
+		if (!is_envelope(line) && !is_margin(line))
 			return s;
 		s = trim_end(span_first(s, s.n - line.n));
 	}

@@ -23,9 +23,15 @@ stderr_is_journal(void)
 	const char *s = getenv("JOURNAL_STREAM");
 	uintmax_t device, inode;
 	struct stat st;
+	char *end;
 
-	return s && sscanf(s, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 &&
-		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+	if (!s)
+		return false;
+	device = strtoumax(s, &end, 10);
+	if (*end != ':')
+		return false;
+	inode = strtoumax(end + 1, &end, 10);
+	return *end == 0 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 enum journal_target
@@ -86,7 +92,7 @@ journal_bytes(struct journal_entry *e, const char *name, struct span bytes)
 	size_t i, n = 0;
 
 	for (i = 0; i < s.n; i++) {
-		if (s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '\\')
+		if (s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '\\' && s.p[i] != '"')
 			escaped[n++] = (char)s.p[i];
 		else
 			n += (size_t)sprintf(escaped + n, "\\x%02x", s.p[i]);
@@ -117,6 +123,18 @@ send_native(const struct journal_entry *e)
 	(void)sd_journal_sendv(fields, (int)e->n_fields);
 }
 
+/* Appends " NAME=value". A value with blanks is quoted, so that none can look like the field behind it. */
+static size_t
+append_field(char *line, size_t room, struct span field)
+{
+	struct span name = span_first(field, span_find(field, '=') + 1);
+	struct span value = span_from(field, name.n);
+	const char *quote = span_find(value, ' ') < value.n ? "\"" : "";
+
+	return (size_t)snprintf(line, room, " %.*s%s%.*s%s", (int)name.n, (const char *)name.p, quote,
+		(int)value.n, (const char *)value.p, quote);
+}
+
 /* "text NAME=value NAME=value": the human line, then all but priority and id. Returns its length. */
 static int
 format_line(const struct journal_entry *e, char *line, size_t room)
@@ -129,7 +147,7 @@ format_line(const struct journal_entry *e, char *line, size_t room)
 		s = field_at(e, i);
 		if (span_starts(s, SPAN("PRIORITY=")) || span_starts(s, SPAN("MESSAGE_ID=")))
 			continue;
-		n += snprintf(line + n, room - (size_t)n, " %.*s", (int)s.n, (const char *)s.p);
+		n += (int)append_field(line + n, room - (size_t)n, s);
 	}
 	return (size_t)n < room ? n : (int)room - 1;
 }
@@ -145,7 +163,7 @@ priority_of(const struct journal_entry *e)
 static void
 send_line(enum journal_target target, const struct journal_entry *e)
 {
-	char line[JOURNAL_ENTRY_BYTES + JOURNAL_FIELDS_MAX + 2];
+	char line[JOURNAL_ENTRY_BYTES + 3 * JOURNAL_FIELDS_MAX + 2]; /* a blank and quotes each */
 	int n = format_line(e, line, sizeof(line) - 1);
 
 	if (target == JOURNAL_SYSLOG) {

@@ -38,7 +38,7 @@ void journal_begin(
 void journal_text(struct journal_entry *e, const char *name, const char *value);
 void journal_number(struct journal_entry *e, const char *name, uint64_t value);
 
-/* Bytes of a peer: other than printable ASCII as \xHH, a backslash as \x5c, cut with "..." behind. */
+/* Bytes of a peer: other than printable ASCII as \xHH, backslash and quote too, cut with "..." behind. */
 void journal_bytes(struct journal_entry *e, const char *name, struct span bytes);
 
 /* Sends it; failing to log is no reason to fail. */

@@ -152,6 +152,20 @@ payload_until(const struct frame_decoder *d, size_t end)
 	return span_of(d->buffer.p + d->start, end - d->start);
 }
 
+/* Keeps the head of a frame that is too large and forgets what was scanned behind it, so that memory stays
+ * bounded however much follows, and there is room to read on. */
+static void
+forget_behind_head(struct frame_decoder *d)
+{
+	size_t keep = d->start + FRAME_HEAD_BYTES;
+
+	if (d->buffer.n <= keep)
+		return;
+	/* the head stays where it is, so the bytes forgotten behind it count towards the offset */
+	d->offset += d->buffer.n - keep;
+	d->buffer.n = d->scanned = keep;
+}
+
 /* The FS at buffer place `fs` ends the frame in hand. */
 static int
 end_frame(struct frame_decoder *d, size_t fs, struct frame *ret_frame)
@@ -169,6 +183,8 @@ end_frame(struct frame_decoder *d, size_t fs, struct frame *ret_frame)
 		f.fault_offset = f.offset + 1 + d->max_bytes;
 		r = FRAME_E_TOO_LARGE;
 	}
+	if (too_large && frame_awaits_cr(d))
+		forget_behind_head(d); /* the buffer may be full to its maximum */
 	*ret_frame = f;
 	return r;
 }
@@ -179,21 +195,6 @@ restart_frame(struct frame_decoder *d, size_t vt)
 	d->current.discarded_bytes += d->offset + vt - d->current.offset - 1;
 	d->current.deviations |= FRAME_DEVIATION_VT_INSIDE;
 	begin_frame(d, vt);
-}
-
-/* Keeps the head of a frame that is too large and forgets what is behind it, so that memory stays
- * bounded however much follows. */
-static void
-skip_scanned(struct frame_decoder *d)
-{
-	size_t keep = d->start + FRAME_HEAD_BYTES;
-
-	d->state = FRAME_SKIPPING;
-	if (d->buffer.n <= keep)
-		return;
-	/* the head stays where it is, so the bytes forgotten behind it count towards the offset */
-	d->offset += d->buffer.n - keep;
-	d->buffer.n = d->scanned = keep;
 }
 
 /* The input ends inside a frame. */
@@ -220,8 +221,10 @@ find_fs(struct frame_decoder *d, struct frame *ret_frame)
 	if (fs < rest.n)
 		return end_frame(d, d->scanned + fs, ret_frame);
 	d->scanned = d->buffer.n;
-	if (d->scanned - d->start > d->max_bytes || d->state == FRAME_SKIPPING)
-		skip_scanned(d);
+	if (d->scanned - d->start > d->max_bytes)
+		d->state = FRAME_SKIPPING;
+	if (d->state == FRAME_SKIPPING)
+		forget_behind_head(d);
 	return d->eof ? truncate_frame(d, ret_frame) : FRAME_E_PARTIAL;
 }
 

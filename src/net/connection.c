@@ -91,10 +91,14 @@ connection_write(const struct connection *c, struct span bytes, usec_t deadline)
 }
 
 void
-connection_shutdown_write(const struct connection *c)
+connection_shutdown_write(struct connection *c)
 {
-	if (c->socket)
+	if (c->socket) {
 		(void)shutdown(c->out, SHUT_WR);
+	} else if (c->out >= 0) {
+		(void)close(c->out);
+		c->out = -1;
+	}
 }
 
 void

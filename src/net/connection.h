@@ -37,7 +37,7 @@ int connection_read(const struct connection *c, void *p, size_t n, usec_t deadli
 int connection_write(const struct connection *c, struct span bytes, usec_t deadline);
 
 /* Tells the peer that nothing more comes. */
-void connection_shutdown_write(const struct connection *c);
+void connection_shutdown_write(struct connection *c);
 
 void connection_close(struct connection *c);
 

@@ -6,9 +6,20 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #define HOST_BYTES 256
+
+/* getaddrinfo() takes 65536 and more for a smaller number, so it is not asked. */
+static bool
+is_port(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	long number = digits > 0 && digits <= 5 && !text[digits] ? strtol(text, NULL, 10) : 0;
+
+	return number >= 1 && number <= 65535;
+}
 
 /* Cuts "HOST", "HOST:PORT", "[HOST]:PORT"; several colons without brackets are an IPv6 address alone. */
 static bool
@@ -35,7 +46,7 @@ cut_target(const char *target, char host[HOST_BYTES], char port[8])
 	memcpy(host, target, n);
 	host[n] = 0;
 	n = (size_t)snprintf(port, 8, "%s", colon ? colon + 1 : DIAL_PORT_DEFAULT);
-	return n > 0 && n < 8;
+	return n < 8 && is_port(port);
 }
 
 int

@@ -100,6 +100,23 @@ from_inetd(struct connection *ret, bool *ret_stderr_usable)
 	return 0;
 }
 
+bool
+inherit_shield_peer(void)
+{
+	_cleanup_close_ int null = -1;
+	bool error;
+
+	if (!is_type(STDIN_FILENO, S_IFSOCK))
+		return false;
+	error = is_same(STDERR_FILENO, STDIN_FILENO);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (error)
+		(void)dup2(null, STDERR_FILENO);
+	if (is_same(STDOUT_FILENO, STDIN_FILENO))
+		(void)dup2(null, STDOUT_FILENO);
+	return error;
+}
+
 int
 inherit_connection(struct connection *ret, enum inherit_from *ret_from, bool *ret_stderr_usable)
 {

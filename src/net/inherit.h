@@ -18,6 +18,10 @@ enum inherit_from {
 	INHERIT_INETD,
 };
 
+/* An inetd passes the peer as standard output and error too. Puts /dev/null there, before the first thing
+ * is printed; whether standard error was the peer. */
+bool inherit_shield_peer(void);
+
 /* Takes descriptor 3 from systemd, else 0 (a stream socket, or 0 and 1 two pipes) from an inetd. From an
  * inetd, descriptors 0 and 1 become /dev/null, and 2 as well where it is the connection, so that nothing but
  * an answer is ever written to the peer; `*ret_stderr_usable` tells. 0, a condition or a negative errno. */

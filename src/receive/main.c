@@ -139,7 +139,7 @@ main(int argc, char **argv)
 	struct options o;
 	struct session s = { .options = &o, .store = STORE_NULL };
 	enum inherit_from from;
-	bool stderr_usable;
+	bool stderr_is_peer = inherit_shield_peer(), stderr_usable;
 	int r;
 
 	r = options_parse(&o, argc, argv);
@@ -149,7 +149,7 @@ main(int argc, char **argv)
 	if (r)
 		return refuse_start(r);
 	connection_names(&s.connection, &s.names);
-	s.reporter = (struct reporter){ log_target(&o, stderr_usable), &s.names };
+	s.reporter = (struct reporter){ log_target(&o, stderr_usable && !stderr_is_peer), &s.names };
 	set_signals(&s);
 	set_identity(&s);
 	r = load_templates(&s);

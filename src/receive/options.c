@@ -70,7 +70,8 @@ static const char help[] =
 	"  --idle-timeout=TIME      wait for a frame's first byte (default: 60s; 0: for ever)\n"
 	"  --frame-timeout=TIME     wait for the whole frame (default: 60s; 0: for ever)\n"
 	"  --write-timeout=TIME     wait for the peer to take the answer (default: 30s; 0: for ever)\n"
-	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: 2s)\n"
+	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: 2s;\n"
+	"                           0: for ever)\n"
 	"  --on-storage-error=HOW   reject, error or close (default: reject)\n"
 	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
 	"  -h, --help               this text\n"
@@ -91,7 +92,7 @@ set_word(const char *text, const char *const *words, size_t n, int *ret)
 #define WORD_OPTION(text, words, field)                                                                      \
 	({                                                                                                   \
 		int _word = 0;                                                                               \
-		bool _known = set_word(text, words, sizeof(words) / sizeof(words[0]), &_word);               \
+		bool _known = set_word(text, words, sizeof(words) / sizeof((words)[0]), &_word);             \
 		if (_known)                                                                                  \
 			(field) = (unsigned)_word;                                                           \
 		_known;                                                                                      \

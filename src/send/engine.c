@@ -265,8 +265,10 @@ line_read(struct engine *e, struct line *l)
 		line_answered(e, l, &f);
 	else if (n < 0)
 		line_lost(e, l, strerrordesc_np((int)-n));
-	else if (r == FRAME_E_END || r == FRAME_E_TRUNCATED)
-		line_lost(e, l, "the peer closed the connection without a whole answer");
+	else if (r == FRAME_E_END)
+		line_lost(e, l, "the peer closed the connection without an answer");
+	else if (r == FRAME_E_TRUNCATED)
+		line_fail(e, l, "the peer closed the connection in the middle of its answer");
 	else if (r != FRAME_E_PARTIAL)
 		line_fail(e, l, "the answer is larger than --max-ack, or not a clean frame");
 }

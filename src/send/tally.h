@@ -17,7 +17,7 @@ enum verdict {
 };
 
 /* Latencies in classes that are 1/16 of a power of two wide: 6 % off at most, whatever their number. */
-#define TALLY_CLASSES (64 * 16)
+#define TALLY_CLASSES ((size_t)64 * 16)
 
 struct tally {
 	size_t counts[VERDICT_N];

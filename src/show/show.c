@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "show/show.h"
-#include "base/cleanup.h"
 #include "cli/output.h"
 #include "hl7/address.h"
 #include "show/names.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 /* A long address: OBX[10000]-5[10].10.10 in braces. */
 #define HOLE_BYTES 48
@@ -244,7 +246,7 @@ print_title(const struct show *s)
 int
 show_message(const struct message *m, const struct show_options *o, FILE *out)
 {
-	_cleanup_free_ size_t *counts = calloc(NAMES, sizeof(*counts));
+	size_t *counts = calloc(NAMES, sizeof(*counts));
 	struct show s = { .m = m, .o = o, .out = out };
 	size_t i;
 
@@ -255,5 +257,6 @@ show_message(const struct message *m, const struct show_options *o, FILE *out)
 		print_title(&s);
 		print_fields(&s, i);
 	}
+	free(counts);
 	return 0;
 }

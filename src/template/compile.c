@@ -159,6 +159,18 @@ add_piece(struct compiler *c, struct span line, struct span *rest)
 	return r;
 }
 
+/* Whether MSH-2 stands there as it was read: what cannot be used is replaced when a message is read, but
+ * here it is a typing error. */
+static bool
+spells(struct span line, const struct delimiters *d)
+{
+	struct span rest = span_from(line, 4);
+	uint8_t chars[5];
+	size_t n = delimiters_encoding_characters(d, chars);
+
+	return span_eq(span_first(rest, span_find(rest, d->field)), span_of(chars, n));
+}
+
 /* A header line sets the delimiters; what is before its third field is written as the target has it. */
 static int
 add_header(struct compiler *c, struct span line, struct span *ret_rest)
@@ -169,7 +181,7 @@ add_header(struct compiler *c, struct span line, struct span *ret_rest)
 	*ret_rest = line;
 	if (!segment_is_header(line))
 		return 0;
-	if (delimiters_parse(line, &d) || !delimiters_usable(&d) ||
+	if (delimiters_parse(line, &d) || !delimiters_usable(&d) || !spells(line, &d) ||
 		span_find(span_first(line, 4 + 5), '{') < 4 + 3)
 		return complain(c, line.p,
 			"the delimiters behind the segment name cannot be used; usual are |^~\\&");
@@ -241,11 +253,25 @@ steer_if(struct compiler *c, struct span argument)
 	return keep_first(parsed, r);
 }
 
+static bool
+in_each(const struct compiler *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_blocks; i++)
+		if (c->blocks[i].each)
+			return true;
+	return false;
+}
+
 static int
 steer_each(struct compiler *c, struct span argument)
 {
+	bool inside = in_each(c);
 	int r = begin_block(c, true, (struct op){ .kind = OP_EACH_ERROR }, argument.p);
 
+	if (r == 0 && inside)
+		return complain(c, argument.p, "{each error} cannot stand in another one");
 	if (r == 0 && !span_eq(argument, SPAN("error")))
 		return complain(c, argument.p, "an unknown {each}; known is {each error}");
 	return r;

@@ -327,7 +327,7 @@ expect(struct parser *p, enum token_kind kind, const char *text)
 static int
 parse_list(struct parser *p, size_t hole, size_t *ret)
 {
-	size_t other, one, all = 0;
+	size_t other = 0, one = 0, all = 0;
 	bool first = true;
 	int r = expect(p, TOKEN_OPEN, "a ( is expected behind \"in\"");
 

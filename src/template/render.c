@@ -31,14 +31,15 @@ fold(int r)
 	return r == BUFFER_E_FULL ? TEMPLATE_E_TOO_LARGE : r;
 }
 
-/* The segment an address means: the n-th of its name. */
+/* The segment an address means: the n-th of its name. The first MSH is the header, also where something
+ * that only looks like one stands before it. */
 static bool
 find_segment(const struct message *m, const struct address *a, size_t *ret)
 {
 	uint32_t wanted = a->occurrence ? a->occurrence : 1;
-	size_t i;
+	size_t i = memcmp(a->segment, "MSH", 3) == 0 ? m->header : 0;
 
-	for (i = 0; i < m->n_segments; i++) {
+	for (; i < m->n_segments; i++) {
 		if (!span_starts(message_segment(m, i), span_of(a->segment, 3)) ||
 			message_segment_name(m, i).n != 3)
 			continue;
@@ -149,10 +150,42 @@ read_hole(const struct renderer *r, size_t hole, struct value *v)
 }
 
 static int
+append_header(struct buffer *out, struct span name, const struct delimiters *d)
+{
+	uint8_t chars[5];
+	size_t n = delimiters_encoding_characters(d, chars);
+	int error = buffer_append(out, name);
+
+	if (error == 0)
+		error = buffer_append_byte(out, d->field);
+	return error ? error : buffer_append(out, span_of(chars, n));
+}
+
+/* A whole header segment: what it declares is what it is written with. */
+static int
+append_header_segment(struct buffer *out, const struct value *v, const struct delimiters *to)
+{
+	struct span rest = span_from(v->bytes, 4);
+	int error = append_header(out, span_first(v->bytes, 3), to);
+
+	rest = span_from(rest, span_find(rest, v->from->field));
+	return error ? error : escape_translate_segment(out, rest, v->from, to);
+}
+
+static bool
+declares_others(const struct value *v, const struct delimiters *to)
+{
+	return v->segment && segment_is_header(v->bytes) && v->bytes.n > 3 &&
+		v->bytes.p[3] == v->from->field && !delimiters_equal(v->from, to);
+}
+
+static int
 append_value(struct buffer *out, const struct value *v, const struct delimiters *to)
 {
 	if (!v->from)
 		return escape_text(out, v->bytes, to);
+	if (declares_others(v, to))
+		return append_header_segment(out, v, to);
 	return v->segment ? escape_translate_segment(out, v->bytes, v->from, to)
 			  : escape_translate(out, v->bytes, v->from, to);
 }
@@ -230,18 +263,6 @@ evaluate(const struct renderer *r, size_t condition, bool *ret)
 	return -EINVAL;
 }
 
-static int
-render_header(struct renderer *r, struct span name)
-{
-	uint8_t chars[5];
-	size_t n = delimiters_encoding_characters(&r->target, chars);
-	int error = buffer_append(r->out, name);
-
-	if (error == 0)
-		error = buffer_append_byte(r->out, r->target.field);
-	return error ? error : buffer_append(r->out, span_of(chars, n));
-}
-
 /* A line whose holes were all empty writes no segment. */
 static int
 end_segment(struct renderer *r)
@@ -261,7 +282,7 @@ render_op(struct renderer *r, const struct op *op, size_t *at)
 
 	(*at)++;
 	switch (op->kind) {
-	case OP_HEADER: return render_header(r, op->text);
+	case OP_HEADER: return append_header(r->out, op->text, &r->target);
 	case OP_LITERAL:
 		return escape_translate_segment(r->out, op->text, &r->t->delimiters, &r->target);
 	case OP_HOLE: return render_hole(r, op->index);

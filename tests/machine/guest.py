@@ -31,6 +31,7 @@ BINARY = pathlib.Path("/usr/sbin/hl7-receive")
 STORE = pathlib.Path("/var/lib/hl7-inetd")
 RECEIVED = STORE / "received"
 ACK_TEMPLATES = pathlib.Path("/etc/hl7-inetd/ack.d")
+UNITS = pathlib.Path("/usr/lib/systemd/system")
 DROP_INS = pathlib.Path("/run/systemd/system")
 
 WAIT = 30               # seconds for one answer; a start costs up to 0.1 s and hundreds queue up
@@ -276,9 +277,12 @@ class Flow:
 
 @check
 def units_verify_without_a_word():
-    for unit in SOCKET, "hl7-receive@.service":
+    shipped = sorted(path.name for path in UNITS.glob("hl7-*") if path.is_file())
+    assert {SOCKET, "hl7-receive@.service"} <= set(shipped), shipped
+    for unit in shipped:
         result = run("systemd-analyze", "verify", unit)
         assert (result.returncode, result.stdout) == (0, ""), f"{unit}: {result.stdout}"
+    return ", ".join(shipped)
 
 
 @check
@@ -312,7 +316,7 @@ def journal_tells_the_message_but_not_the_patient():
 def hl7_send_exits_0():
     sample = pathlib.Path("/run/machine-sample.hl7")
     sample.write_bytes(message("SEND-1"))
-    output("hl7-send", f"localhost:{PORT}", str(sample))
+    output("hl7-send", f"127.0.0.1:{PORT}", str(sample))
     assert_stored(["SEND-1"])
 
 
@@ -500,6 +504,7 @@ def stop_finishes_the_frames_in_hand():
         for connection, name in zip(busy, names):
             connection.sendall(frame(message(name))[60:])
             assert_accepted(answer(connection), name)
+            connection.close()
         assert stop.wait(WAIT) == 0, "systemctl stop failed"
     assert_stored([*names, "STOP-MEANWHILE"])
     assert_healthy("STOP-AFTER")
@@ -527,11 +532,45 @@ def too_many_connections():
         for connection, name in zip(served, names):
             connection.sendall(frame(message(name))[60:])
             assert_accepted(answer(connection), name)
+            connection.close()
         assert_stored(names)
         settle()
         send_good("MANY-LATER")
     assert_healthy("MANY-AFTER")
     return f"as shipped: {shipped}"
+
+
+@check
+def options_in_receive_conf():
+    """As README.md shows it: the next connection has them."""
+    settings = pathlib.Path("/etc/hl7-inetd/receive.conf")
+    settings.write_text('HL7_RECEIVE_OPTIONS="--messages=0 --idle-timeout=1h --max-message=100M"\n')
+    try:
+        with connect() as connection:
+            connection.sendall(frame(message("CONF-1")) + frame(message("CONF-2")))
+            connection.shutdown(socket.SHUT_WR)
+            answers = answer(connection)
+    finally:
+        settings.unlink()
+    assert answers.count(b"\rMSA|AA|") == 2, f"two messages on one connection: {answers!r}"
+    assert_stored(["CONF-1", "CONF-2"])
+    with connect() as connection:
+        connection.sendall(frame(message("CONF-3")) + frame(message("CONF-4")))
+        answers = answer(connection)
+    assert answers.count(b"\rMSA|AA|") == 1, f"one message on a connection again: {answers!r}"
+
+
+@check
+def journal_by_program_and_priority():
+    """The query of README.md finds what was refused, and not what was accepted."""
+    send_good("QUERY-1")
+    refused = exchange(message("QUERY-2") + message("QUERY-3"))
+    assert b"\rMSA|AE|QUERY-2|" in refused, f"two messages in a frame: {refused!r}"
+
+    def found():
+        return run("journalctl", "-o", "json", "-t", "hl7-receive", "-p", "warning").stdout
+    until(lambda: "QUERY-2" in found(), "the refused message is not found")
+    assert "QUERY-1" not in found(), "an accepted message is a warning"
 
 
 # -- running them -----------------------------------------------------------------------------

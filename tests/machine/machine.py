@@ -30,7 +30,7 @@ BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
 CACHE = pathlib.Path(os.environ.get("HL7_MACHINE_CACHE", "/var/cache/hl7-inetd-tests"))
 SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "300"))
 
-SUITES = {"bookworm": "systemd 252", "trixie": "systemd 257"}
+SUITES = {"bookworm": 252, "trixie": 257}   # systemd's version, which the units depend on
 
 # man-db, as "systemd-analyze verify" asks man for each page that a unit names
 BOOTED = ["dbus", "libsystemd0", "man-db", "python3", "systemd", "systemd-sysv"]
@@ -136,8 +136,8 @@ def pristine(suite, packages):
         for old in CACHE.glob(f"{suite}-{kind}-*"):     # another list, or cut off half way
             shutil.rmtree(old)
         partial = tree.with_name(tree.name + ".partial")
-        subprocess.run([*ISOLATED, "debootstrap", "--variant=minbase", f"--include={','.join(packages)}",
-                        suite, partial, *mirror()],
+        subprocess.run([*ISOLATED, "debootstrap", "--variant=minbase",
+                        f"--include={','.join(packages)}", suite, partial, *mirror()],
                        check=True, timeout=900, stdout=subprocess.DEVNULL)
         for package in (partial / "var/cache/apt/archives").glob("*.deb"):
             package.unlink()
@@ -156,7 +156,8 @@ def install(suite, tree, work):
     stage = work / "stage"
     stage.mkdir()
     log = work / "install.log"
-    if libc_version() <= libc_version(["chroot", tree]):
+    here = libc_version() <= libc_version(["chroot", tree])
+    if here:
         command = ["env", f"DESTDIR={stage}", "meson", "install", "-C", BUILD, "--no-rebuild"]
     else:
         (work / "compile").mkdir()
@@ -167,7 +168,19 @@ def install(suite, tree, work):
     if done.returncode != 0 or not (stage / "usr/sbin/hl7-receive").exists():
         raise RuntimeError(f"installing for {suite} failed (is the build complete, and "
                            f"configured with --prefix=/usr?):\n{log.read_text()[-3000:]}")
+    if here:
+        install_units(suite, stage, work / "units")
     return stage
+
+
+def install_units(suite, stage, build):
+    """The units as this suite's own build would make them, over those for the host's systemd."""
+    subprocess.run(["meson", "setup", "--prefix=/usr", "-Dtests=false",
+                    f"-Dsystemd_version={SUITES[suite]}", build, SOURCE],
+                   check=True, stdout=subprocess.DEVNULL, timeout=300)
+    for unit in (build / "units").glob("hl7-*"):
+        for installed in stage.rglob(unit.name):
+            shutil.copy(unit, installed)
 
 
 # -- control groups ---------------------------------------------------------------------------

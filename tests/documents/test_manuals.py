@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""The manual pages say what is so: options, defaults, exit statuses, outcomes, log fields.
+
+    HL7_BUILD_DIR=build /usr/bin/python3 -m pytest tests/documents
+
+The build is expected to have the prefix /usr, which the pages speak of.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
+PAGES = sorted((SOURCE / "src").glob("*/*.[1-8]"))
+PROGRAMS = {page.stem.removeprefix("hl7-"): page for page in PAGES if page.suffix in (".1", ".8")}
+
+RECEIVE = PROGRAMS["receive"].read_text(encoding="utf-8")
+OUTCOMES = (SOURCE / "src/ack/outcome.c").read_text(encoding="utf-8")
+REPORT = (SOURCE / "src/receive/report.c").read_text(encoding="utf-8")
+
+
+def section(page, title):
+    found = re.search(rf"^\.Sh {title}\n(.*?)(?=^\.Sh |\Z)", page, re.M | re.S)
+    assert found, f"no section {title}"
+    return found[1]
+
+
+@pytest.fixture(params=PROGRAMS)
+def program(request):
+    """(what --help prints, the page's text)"""
+    path = BUILD / "src" / request.param / f"hl7-{request.param}"
+    done = subprocess.run([path, "--help"], stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout, PROGRAMS[request.param].read_text(encoding="utf-8")
+
+
+def test_every_program_has_a_page():
+    rooms = {path.parent.name for path in (SOURCE / "src").glob("*/main.c")}
+    assert rooms == set(PROGRAMS)
+
+
+def helped_options(text):
+    """{"--store": its line, "-h": …} of the lines that describe options."""
+    options = {}
+    for line in text.splitlines():
+        if match := re.match(r" +((?:-\w, )?--[\w-]+)", line):
+            for name in match[1].split(", "):
+                options[name] = line
+    return options
+
+
+def manual_options(page):
+    """{"--store": the text of its item, …}"""
+    options = {}
+    for item in re.split(r"^\.It ", section(page, "OPTIONS"), flags=re.M)[1:]:
+        heading = item.splitlines()[0]
+        if not heading.startswith("Fl "):
+            continue
+        for name in re.findall(r"(?:^Fl |, )(-?[\w-]+)", heading):
+            options["-" + name] = item
+    return options
+
+
+def test_same_options(program):
+    text, page = program
+    assert sorted(helped_options(text)) == sorted(manual_options(page))
+
+
+def test_same_defaults(program):
+    text, page = program
+    for name, line in helped_options(text).items():
+        if match := re.search(r"\(default: \$?([^;)]+)", line):
+            item = manual_options(page)[name]
+            default = re.escape(match[1])
+            assert re.search(rf"Default:\s+(\.\w+ )?{default}\b", item) or \
+                re.search(rf"{default}\n\(default\)", item), f"{name}: {match[1]}"
+
+
+def test_same_exit_statuses(program):
+    text, page = program
+    items = re.findall(r"^\.It (\d+)$", section(page, "EXIT STATUS"), re.M)
+    if match := re.search(r"^Exit status: (.*?)\n\n", text, re.M | re.S):
+        helped = re.findall(r"(?:^|, |,\n)(\d+)(?= |,)", match[1])
+        # 74, standard output cannot be written, goes without saying in a summary
+        assert set(helped) <= set(items) <= {*helped, "74"}
+
+
+def test_exit_statuses_of_receive():
+    header = (SOURCE / "src/ack/outcome.h").read_text(encoding="utf-8")
+    numbers = set(re.findall(r"OUTCOME_EXIT_\w+ = (\d+)", header)) | {"64"}
+    assert numbers == set(re.findall(r"^\.It (\d+)$", section(RECEIVE, "EXIT STATUS"), re.M))
+
+
+def outcomes():
+    """{name: (letter, ERR-3, ERR-2)} of the table in outcome.c"""
+    letters = {"ACCEPT": "A", "ERROR": "E", "REJECT": "R", "NONE": "none"}
+    codes = dict(re.findall(r'#define (ERR_\w+)\s+"(\d+)', OUTCOMES))
+    table = {}
+    for row in re.findall(r"\[OUTCOME_\w+\] = \{(.*?)\n\t\}", OUTCOMES, re.S):
+        value = dict(re.findall(r"\.(\w+) = \"?([^\",\n]*)", row))
+        table[value["name"]] = (letters[value["class"].removeprefix("ACK_")],
+                                codes.get(value.get("code"), ""), value.get("location", ""))
+    return table
+
+
+def test_outcomes_in_manual():
+    rows = re.findall(r"^\.It ([\w-]+) Ta (\w+) Ta (\d*) ?Ta ?(.*)$",
+                      section(RECEIVE, "ACKNOWLEDGEMENTS"), re.M)
+    table = {name: (letter, code, where) for name, letter, code, where in rows}
+    expected = outcomes()
+    expected["value-required"] = (*expected["value-required"][:2], "the address")
+    assert table == expected
+
+
+def test_outcomes_in_readme():
+    text = (SOURCE / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]*\| `([\w-]+)` \| (\w+) \| (\d*) ?\| ?(.*?) ?\|$", text, re.M)
+    table = {name: (answer if answer == "none" else answer[1], code, where.strip("`"))
+             for name, answer, code, where in rows}
+    expected = outcomes()
+    expected["value-required"] = (*expected["value-required"][:2], "its address")
+    assert table == expected
+
+
+def message_ids():
+    return set(re.findall(r'"([0-9a-f]{32})"', OUTCOMES + REPORT))
+
+
+def test_message_ids():
+    assert len(message_ids()) > 5
+    assert set(re.findall(r"\b[0-9a-f]{32}\b", RECEIVE)) == message_ids()
+    readme = (SOURCE / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\b[0-9a-f]{32}\b", readme)) <= message_ids()
+
+
+def test_every_message_id_of_the_sources_is_tested():
+    for path in (SOURCE / "src").rglob("*.c"):
+        for found in re.findall(r'"([0-9a-f]{32})"', path.read_text(encoding="utf-8")):
+            assert found in message_ids(), path
+
+
+def test_outcomes_by_message_id():
+    """Each MESSAGE_ID's item names the outcomes that have it."""
+    ids = dict(re.findall(r'#define (ID_\w+)\s+"(\w+)"', OUTCOMES))
+    items = dict(re.findall(r"^\.It Li ([0-9a-f]{32})\n(.*?)(?=^\.)", section(RECEIVE, "LOGGING"),
+                            re.M | re.S))
+    for row in re.findall(r"\[OUTCOME_\w+\] = \{(.*?)\n\t\}", OUTCOMES, re.S):
+        value = dict(re.findall(r"\.(\w+) = \"?([^\",\n]*)", row))
+        item = items[ids[value["message_id"]]]
+        assert re.search(rf"\b{value['name']}\b(?!-)", item), value["name"]
+
+
+def test_log_fields():
+    logged = set(re.findall(r'"(HL7_[A-Z_]+|ERRNO)"', REPORT))
+    documented = set(re.findall(r"\b(HL7_[A-Z_]+|ERRNO)\b", section(RECEIVE, "LOGGING")))
+    assert documented == logged
+
+
+def test_template_names():
+    """What a hole can read, and the lines that steer."""
+    page = (SOURCE / "src/template/hl7-template.5").read_text(encoding="utf-8")
+    expression = (SOURCE / "src/template/expression.c").read_text(encoding="utf-8")
+    compiler = (SOURCE / "src/template/compile.c").read_text(encoding="utf-8")
+    names = re.findall(r'\{ "([\w.]+)", TEMPLATE_', expression)
+    assert len(names) > 5
+    for name in names:
+        assert f"{{{name}}}" in page, name
+    steers = re.findall(r'\{ "(\w+)", (?:true|false), steer_', compiler)
+    assert len(steers) > 3
+    for name in steers:
+        assert f"{{{name}" in page, name
+
+
+def test_shipped_template_in_manual():
+    page = (SOURCE / "src/template/hl7-template.5").read_text(encoding="utf-8")
+    shipped = (SOURCE / "templates/ack.hl7t").read_text(encoding="utf-8")
+    lines = [line for line in shipped.splitlines() if not line.startswith("#")]
+    assert "\n".join(lines) in page.replace(r"\e", "\\")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_references(page):
+    """Pages of ours that it refers to are there."""
+    for name, number in re.findall(r"^\.Xr (hl7-\S+) (\d)", page.read_text(encoding="utf-8"), re.M):
+        assert list((SOURCE / "src").glob(f"*/{name}.{number}")), f"{name}({number})"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lint(page):
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0 and not done.stdout, done.stdout
+
+
+def test_installed():
+    done = subprocess.run(["meson", "introspect", "--installed", BUILD], stdout=subprocess.PIPE,
+                          text=True, check=True)
+    for page in PAGES:
+        assert f"/usr/share/man/man{page.suffix[1:]}/{page.name}" in done.stdout

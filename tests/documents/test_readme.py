@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""README.md says what is so: its commands are run in a copy of the tree, and its paths are there.
+
+    /usr/bin/python3 -m pytest tests/documents
+
+A block marked "console" is run, and what it prints is compared with what the page shows, but for times, numbers
+and ids that differ from run to run. A block marked "log" must appear in the listener's log.
+"""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
+README = (SOURCE / "README.md").read_text(encoding="utf-8")
+PATIENCE = 120
+
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+
+
+def blocks(kind):
+    return [text for marked, text in BLOCKS if marked == kind]
+
+
+def commands(block):
+    """[(command, what it prints)]"""
+    return [(m[1], m[2]) for m in re.finditer(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M)]
+
+
+def masked(text):
+    for pattern, mask in (
+            (r"\b\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.hl7\b", "FILE"),
+            (r"\b20\d{12}[+-]\d{4}\b(?=\|\|ACK)", "TIME"),
+            (r"(?<=\|)[0-9A-Z]{20}(?=\|P\|)", "ID"),
+            (r"(?<=HL7_DURATION_USEC=)\d+", "N"),
+            (r"(?<=HL7_PEER_PORT=)\d+", "N"),
+            (r"(?m)^Installing: .*\n", "")):
+        text = re.sub(pattern, mask, text)
+    return text.strip()
+
+
+def run(command, folder):
+    done = subprocess.run(["bash", "-c", command], cwd=folder, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
+                          check=False)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """The tree without what was built in it."""
+    folder = tmp_path_factory.mktemp("clone") / "hl7-inetd"
+    shutil.copytree(SOURCE, folder, ignore=lambda path, names: [
+        n for n in names if n in (".git", "node_modules", "__pycache__")
+        or (pathlib.Path(path) == SOURCE and n.startswith("build"))])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def listener(clone, tmp_path_factory):
+    """./packaging/run, as in the first terminal; gives what it has said so far."""
+    said = tmp_path_factory.mktemp("listener") / "said"
+    with open(said, "w", encoding="utf-8") as out:
+        process = subprocess.Popen(["./packaging/run"], cwd=clone, stdin=subprocess.DEVNULL,
+                                   stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while "until Ctrl-C" not in said.read_text(encoding="utf-8"):
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.1)
+        yield lambda: said.read_text(encoding="utf-8")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+
+
+# it shows commands itself, so the block is one command
+FIRST, _, FIRST_PRINTED = blocks("console")[0].removeprefix("$ ").partition("\n")
+
+
+def test_first_command(clone):
+    assert masked(run(FIRST, clone)) == masked(FIRST_PRINTED)
+
+
+def test_first_command_succeeds(clone):
+    assert subprocess.run(["bash", "-c", FIRST], cwd=clone, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, timeout=PATIENCE, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("number", range(1, len(blocks("console"))))
+def test_commands(clone, listener, number):
+    for command, printed in commands(blocks("console")[number]):
+        assert masked(run(command, clone)) == masked(printed), command
+
+
+def test_log(listener):
+    for line in "".join(blocks("log")).splitlines():
+        deadline = time.monotonic() + 10
+        while masked(line) not in masked(listener()):
+            assert time.monotonic() < deadline, f"{line}\nis not in:\n{listener()}"
+            time.sleep(0.1)
+
+
+def test_port_in_use(clone, listener):
+    listener()
+    done = subprocess.run(["./packaging/run", "--once"], cwd=clone, stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 1
+    assert "another program listens on 127.0.0.1:5123" in done.stderr
+
+
+def test_run_leaves_nothing_behind(clone):
+    """Stopped with a connection open."""
+    process = subprocess.Popen(["./packaging/run", "--listen=5124"], cwd=clone, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    for line in process.stdout:
+        if "until Ctrl-C" in line:
+            break
+    idle = subprocess.Popen(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5124; cat <&3"])
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert idle.wait(10) == 0, "its connection is still open"
+    process.stdout.close()
+    assert subprocess.run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5124"], check=False,
+                          stderr=subprocess.DEVNULL).returncode != 0, "somebody still listens"
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(
+    r"`((?:src|units|templates|tests|packaging)/[^` *]*)`", README))))
+def test_path(path):
+    assert (SOURCE / path).exists()
+
+
+def test_map():
+    """Every room is on the map, and no other."""
+    listed, = (text for text in blocks("") if text.startswith("src/"))
+    rooms = re.findall(r"^  (\w+)/", listed, re.M)
+    assert sorted(rooms) == sorted(p.name for p in (SOURCE / "src").iterdir() if p.is_dir())
+    for folder in re.findall(r"^(\w+)/", listed, re.M):
+        assert (SOURCE / folder).is_dir()
+
+
+def test_pages():
+    """Every manual page it names is there."""
+    for name, section in set(re.findall(r"`(hl7-[\w-]+)\((\d)\)`", README)):
+        assert list((SOURCE / "src").glob(f"*/{name}.{section}")), f"{name}({section})"
+
+
+def test_options():
+    """Every option it speaks of is one of ours, or of these tools."""
+    known = {"--prefix", "--buildtype", "--now", "--since"}
+    for program in "receive", "send", "show":
+        known |= set(re.findall(r"--[a-z][a-z-]+", run(f"src/{program}/hl7-{program} --help", BUILD)))
+    for program in "run", "test":
+        known |= set(re.findall(r"--[a-z][a-z-]+", run(f"./packaging/{program} --help", SOURCE)))
+    assert set(re.findall(r"--[a-z][a-z-]+", README)) <= known

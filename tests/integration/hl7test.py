@@ -1,0 +1,469 @@
+# SPDX-License-Identifier: MIT
+"""Starts the built programs on real sockets and reads what they say.
+
+Environment:
+  HL7_BUILD_DIR   a finished build (default: ../../build)
+  HL7_SAMPLES     a folder of public sample messages (default: ../shared/samples beside the project)
+  HL7_STRICT      when set, a tool that is missing is a failure and not a skip
+"""
+import contextlib
+import errno
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
+SAMPLES = pathlib.Path(os.environ.get("HL7_SAMPLES", SOURCE.parent / "shared" / "samples"))
+TEMPLATES = SOURCE / "templates"
+
+RECEIVE = BUILD / "src" / "receive" / "hl7-receive"
+SEND = BUILD / "src" / "send" / "hl7-send"
+SHOW = BUILD / "src" / "show" / "hl7-show"
+
+VT, FS, CR, LF, NUL = b"\x0b", b"\x1c", b"\r", b"\n", b"\0"
+
+# No wait in this suite is longer: what has not come by then never comes.
+PATIENCE = 20
+
+EXIT_USAGE, EXIT_DATA, EXIT_NO_INPUT = 64, 65, 66
+EXIT_OS, EXIT_IO, EXIT_CONFIG = 71, 74, 78
+
+# What no log may ever show: every message below is full of them.
+CANARIES = ("CANARY", "19010203")
+
+# Which descriptor 3 is the connection is said with LISTEN_PID, the process's own id: exec keeps it.
+AS_SYSTEMD = ["/bin/sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null', "sh"]
+
+SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:)")
+
+
+# --- messages ---------------------------------------------------------------------------------
+
+def header(control_id="MSG00001", *, sep="|", chars="^~\\&", app="LAB", fac="CANARYFAC",
+           to_app="RIS", to_fac="CANARYHOSP", kind="ORU^R01", mode="P", version="2.5",
+           accept="", application="", charset=""):
+    """An MSH segment; trailing empty fields are not written."""
+    fields = ["MSH" + sep + chars, app, fac, to_app, to_fac, "20260102030405+0000", "", kind,
+              control_id, mode, version, "", "", accept, application, "", charset]
+    while not fields[-1]:
+        fields.pop()
+    return sep.join(fields).encode("utf-8", "surrogateescape")
+
+
+def message(control_id="MSG00001", *, filler=0, end=CR, extra=(), **fields):
+    """A small result of a patient who does not exist; `filler` bytes are added to OBX-5."""
+    sep = fields.get("sep", "|")
+    segments = [
+        "PID|1||CANARYID^^^HOSP^MR||CANARYNAME^CANARYGIVEN||19010203|F|||CANARY STREET 1",
+        "OBR|1||CANARYORDER|CANARYCODE",
+        "OBX|1|TX|1^SCORE||CANARYFINDING" + "x" * filler,
+        *extra,
+    ]
+    lines = [header(control_id, **fields)]
+    lines += [s.replace("|", sep).encode("utf-8", "surrogateescape") for s in segments]
+    return end.join(lines) + end
+
+
+def message_of(n_bytes, control_id="MSG00001", **fields):
+    """A message of exactly that many bytes."""
+    return message(control_id, filler=n_bytes - len(message(control_id, **fields)), **fields)
+
+
+def frame(payload):
+    return VT + payload + FS + CR
+
+
+# --- answers ----------------------------------------------------------------------------------
+
+class Ack:
+    """An answer, split as its own MSH says."""
+
+    def __init__(self, raw):
+        assert raw.startswith(b"MSH"), raw[:80]
+        assert raw.endswith(CR), "the last segment is not ended with CR"
+        assert LF not in raw and VT not in raw and FS not in raw
+        self.raw = raw
+        self.sep = raw[3:4]
+        self.segments = [s.split(self.sep) for s in raw.split(CR)[:-1]]
+        for s in self.segments:
+            if s[0] == b"MSH":
+                s.insert(1, self.sep)
+
+    def segment(self, name):
+        found = [s for s in self.segments if s[0] == name.encode()]
+        return found[0] if found else []
+
+    def count(self, name):
+        return sum(s[0] == name.encode() for s in self.segments)
+
+    def __getitem__(self, address):
+        """ack["MSH-10"]: the field's bytes, empty where it is absent."""
+        name, _, number = address.partition("-")
+        s = self.segment(name)
+        return s[int(number)] if int(number) < len(s) else b""
+
+    code = property(lambda self: self["MSA-1"].decode())
+    control_id = property(lambda self: self["MSA-2"])
+
+    def error(self):
+        """(ERR-2, number of ERR-3) of its only ERR segment, or None."""
+        assert self.count("ERR") <= 1
+        if not self.count("ERR"):
+            return None
+        return self["ERR-2"].decode(), self["ERR-3"].split(b"^")[0].decode()
+
+
+def split_frames(data):
+    """Exactly framed answers, nothing between, before or behind them."""
+    payloads = []
+    while data:
+        assert data.startswith(VT), data[:80]
+        end = data.index(FS + CR)
+        payloads.append(data[1:end])
+        data = data[end + 2:]
+    return payloads
+
+
+def acks(data):
+    return [Ack(p) for p in split_frames(data)]
+
+
+# --- the peer's end ---------------------------------------------------------------------------
+
+class Peer:
+    """One end of a connection; every wait ends by itself."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):  # not a TCP socket
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.was_reset = False
+        self.received = b""
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def send_apart(self, *chunks, pause=0.02):
+        """Pieces that arrive one after another: none of the reads gets two of them."""
+        for i, chunk in enumerate(chunks):
+            if i:
+                time.sleep(pause)
+            self.send(chunk)
+
+    def read_some(self):
+        try:
+            data = self.sock.recv(65536)
+        except ConnectionResetError:
+            self.was_reset = True
+            return b""
+        self.received += data
+        return data
+
+    def read_to_end(self):
+        while self.read_some():
+            pass
+        return self.received
+
+    def read_frames(self, n):
+        while self.received.count(FS + CR) < n and self.read_some():
+            pass
+        return acks(self.received)
+
+    def ask(self, payload):
+        """Sends one framed message and returns its answer, the last of those received."""
+        n = self.received.count(FS + CR)
+        self.send(frame(payload))
+        answers = self.read_frames(n + 1)
+        assert len(answers) == n + 1, "the connection ended without an answer"
+        return answers[-1]
+
+    def half_close(self):
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as e:
+            if e.errno != errno.ENOTCONN:  # the other end was faster
+                raise
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self):
+        self.sock.close()
+
+
+def connect(port, host="127.0.0.1"):
+    """Connects to a server that was just started."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return Peer(socket.create_connection((host, port), timeout=PATIENCE))
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+# --- logs -------------------------------------------------------------------------------------
+
+class Entry(dict):
+    """One line of a log: its text, and its fields by name."""
+
+    FIELD = re.compile(r' (HL7_[A-Z_]+|ERRNO)=("[^"]*"|[^ ]*)')
+
+    def __init__(self, line):
+        super().__init__((name, value.strip('"')) for name, value in self.FIELD.findall(line))
+        self.text = self.FIELD.split(line)[0]
+
+    def __repr__(self):
+        return f"{self.text!r} {dict(self)}"
+
+
+def entries(text):
+    return [Entry(line) for line in text.splitlines()]
+
+
+def check_log(log, expected):
+    """The log has exactly these entries, in this order. Each is a text or (text, fields): the
+    entry's text begins with the text, and it has those fields."""
+    wanted = [(e, {}) if isinstance(e, str) else e for e in expected]
+    assert len(log) == len(wanted), f"wanted {wanted}, got {log}"
+    for entry, (text, fields) in zip(log, wanted):
+        assert entry.text.startswith(text), f"wanted {text!r}, got {entry}"
+        assert {k: entry.get(k) for k in fields} == {k: str(v) for k, v in fields.items()}, entry
+
+
+def wait_until(condition, what="it"):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE} s"
+        time.sleep(0.01)
+
+
+class Logs:
+    """Everything that the processes of one test wrote to standard error."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.paths = []
+
+    def new(self, name="stderr"):
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"{len(self.paths):03d}-{name}"
+        self.paths.append(path)
+        return path
+
+    def check(self, canaries=CANARIES):
+        for path in self.paths:
+            if not path.exists():
+                continue
+            text = path.read_text("latin-1")
+            assert not SANITIZER.search(text), f"a sanitizer's report:\n{text}"
+            for canary in canaries:
+                assert canary not in text, f"a patient's data in a log:\n{text}"
+            assert all(c >= " " or c in "\n\t" for c in text), "control bytes in a log"
+
+
+# --- processes --------------------------------------------------------------------------------
+
+class Process:
+    """A process that this test started, and stops by its id."""
+
+    def __init__(self, command, log, **options):
+        self.log_path = log
+        with open(log, "wb") as stderr:
+            self.popen = subprocess.Popen([str(c) for c in command], stderr=stderr, **options)
+
+    def wait(self, timeout=PATIENCE):
+        return self.popen.wait(timeout)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.popen.poll() is None:
+            self.popen.send_signal(how)
+            try:
+                self.popen.wait(5)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+        for stream in (self.popen.stdin, self.popen.stdout):
+            if stream:
+                stream.close()
+
+    @property
+    def log_text(self):
+        return self.log_path.read_text("latin-1")
+
+    @property
+    def log(self):
+        return entries(self.log_text)
+
+
+class Store:
+    """A store's folder, seen from outside."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def names(self):
+        received = self.path / "received"
+        return sorted(os.listdir(received)) if received.is_dir() else []
+
+    def messages(self):
+        return [(self.path / "received" / n).read_bytes() for n in self.names()]
+
+
+class Connection(Process):
+    """hl7-receive with one connection, and the peer's end of it."""
+
+    def __init__(self, command, log, store, before=None, buffers=None, **options):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            if buffers:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+            sock = socket.socket()
+            if buffers:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
+            sock.connect(listener.getsockname())
+            ours, _ = listener.accept()
+        self.peer = Peer(sock)
+        self.store = Store(store)
+        with ours:
+            if before:
+                before(self.peer)
+            super().__init__(command, log, stdin=ours, stdout=subprocess.DEVNULL, **options)
+
+    def finish(self):
+        """Waits for the process; its exit status."""
+        self.peer.close()
+        return self.wait()
+
+
+def environment(**changes):
+    """The caller's, without what would tell the programs where a log or a connection is."""
+    env = {k: v for k, v in os.environ.items()
+           if k not in ("JOURNAL_STREAM", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+                        "STATE_DIRECTORY", "NOTIFY_SOCKET")}
+    env.update(LC_ALL="C.UTF-8")
+    # a finding ends the process also where its standard error is not to be seen
+    env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+    env.update(changes)
+    return env
+
+
+def need(tool):
+    """The path of a program that these tests need beside ours."""
+    path = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if not path:
+        missing(f"{tool} is not installed")
+    return path
+
+
+def missing(reason):
+    """Skips the test and says why; a failure where HL7_STRICT is set."""
+    if os.environ.get("HL7_STRICT"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+# --- a listener of our own ------------------------------------------------------------------------
+
+def answer_to(payload, code="AA", control_id=None, end=CR):
+    """The smallest acknowledgement of a message."""
+    fields = re.split(rb"[\r\n]", payload)[0].split(payload[3:4])
+    msa2 = control_id if control_id is not None else fields[9] if len(fields) > 9 else b""
+    return b"MSH|^~\\&|S||||20260102030405||ACK|A1|P|2.5" + end + b"MSA|" + code.encode() + b"|" \
+        + msa2 + end
+
+
+class Server:
+    """Runs handler(server, peer, number of the connection) for each connection, in a thread."""
+
+    def __init__(self, handler, host="127.0.0.1"):
+        self.handler = handler
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, 0), backlog=64, family=family)
+        self.port = self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.received = []     # payloads, in the order in which they came
+        self.connections = 0
+        self.problems = []
+        self.peers = []
+        self.threads = [threading.Thread(target=self.accept, daemon=True)]
+        self.threads[0].start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            peer = Peer(sock)
+            self.peers.append(peer)
+            thread = threading.Thread(target=self.serve, args=(peer, self.connections), daemon=True)
+            self.connections += 1
+            self.threads.append(thread)
+            thread.start()
+
+    def serve(self, peer, number):
+        try:
+            self.handler(self, peer, number)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        except Exception as e:  # pylint: disable=broad-except
+            self.problems.append(e)
+        finally:
+            peer.close()
+
+    def read(self, peer):
+        """The next message of a connection, or None."""
+        data = getattr(peer, "rest", b"")
+        while FS + CR not in data:
+            more = peer.read_some()
+            if not more:
+                peer.rest = data
+                return None
+            data += more
+        payload, _, peer.rest = data.partition(FS + CR)
+        assert payload[:1] == VT, payload[:40]
+        with self.lock:
+            self.received.append(payload[1:])
+        return payload[1:]
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for peer in self.peers:
+            with contextlib.suppress(OSError):
+                peer.sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(PATIENCE)
+        assert not self.problems, self.problems
+
+
+def answering(code="AA", messages=None):
+    """A handler that answers all messages, or the first of each connection."""
+    def handler(server, peer, _number):
+        n = 0
+        while messages is None or n < messages:
+            payload = server.read(peer)
+            if payload is None:
+                return
+            peer.send(frame(answer_to(payload, code)))
+            n += 1
+    return handler

@@ -42,7 +42,8 @@ code_of(char phase, enum ack_class class)
 }
 
 const char *
-ack_code(enum ack_mode mode, enum ack_class class, struct span accept_type, struct span application_type)
+ack_code(enum ack_mode mode, enum ack_class class, struct span accept_type,
+	struct span application_type)
 {
 	struct span accept = trim(accept_type), application = trim(application_type);
 
@@ -86,7 +87,8 @@ minor_version(const struct message *m)
 	return v.p[2] - '0';
 }
 
-/* MSH-9: ACK up to 2.2 and where the version cannot be read, ACK^event in 2.3, ACK^event^ACK from 2.4 on. */
+/* MSH-9: ACK up to 2.2 and where the version cannot be read, ACK^event in 2.3, ACK^event^ACK
+ * from 2.4 on. */
 static int
 write_type(const struct message *m, struct buffer *out)
 {
@@ -102,7 +104,8 @@ write_type(const struct message *m, struct buffer *out)
 	return r || minor < 4 ? r : buffer_append(out, SPAN("^ACK"));
 }
 
-/* ERR-1 (ELD: segment^sequence^field^code&text), which 2.4 and older read: from an ERL and a CWE. */
+/* ERR-1 (ELD: segment^sequence^field^code&text), which 2.4 and older read: from an ERL and a CWE.
+ */
 static size_t
 write_eld(struct span location, struct span code, char *out, size_t out_n)
 {
@@ -134,16 +137,25 @@ code_in(const struct message *answer)
 	return n == 1 ? code : SPAN_NULL;
 }
 
+/* What a rendered text is, in render_with(): beside the ACK_E conditions. */
+enum {
+	RENDERED_OTHER_CODE = 100, /* an acknowledgement, for another outcome */
+};
+
 /* No template can say what is not so: what it wrote is read again. */
 static int
 says_code(struct span rendered, const char *code)
 {
 	struct message answer = MESSAGE_NULL;
 	int r = message_parse(&answer, rendered);
-	bool right = r == 0 && answer.header == 0 && span_eq(code_in(&answer), span_str(code));
+	struct span said = r == 0 && answer.header == 0 ? code_in(&answer) : SPAN_NULL;
 
+	if (r >= 0)
+		r = span_eq(said, span_str(code)) ? 0
+		    : said.n                      ? RENDERED_OTHER_CODE
+						  : ACK_E_TEMPLATE;
 	message_deinit(&answer);
-	return r < 0 ? r : right ? 0 : ACK_E_TEMPLATE;
+	return r;
 }
 
 static int
@@ -154,58 +166,121 @@ render_with(const struct template *t, const struct template_input *in, const cha
 
 	buffer_clear(out);
 	r = template_render(t, in, out, failures);
-	if (r == TEMPLATE_E_REQUIRED)
-		return ACK_E_REQUIRED;
+	if (r == TEMPLATE_E_REFUSED)
+		return ACK_E_REFUSED;
 	if (r > 0)
 		return ACK_E_TEMPLATE;
 	return r < 0 ? r : says_code(buffer_span(out), code);
 }
 
-/* The first template that applies decides; where its result carries another code, the shipped one
- * answers. */
+/* The first template that applies decides; where it is for another outcome, or of no use, the
+ * shipped one answers. */
 static int
 render_by_first(const struct template_set *set, const struct template *shipped,
-	const struct ack_answer *a, const struct template_input *in, struct buffer *out,
+	struct ack_answer *a, const struct template_input *in, struct buffer *out,
 	struct template_failures *failures)
 {
 	size_t i = 0;
-	int r = ACK_E_TEMPLATE;
+	int r = RENDERED_OTHER_CODE;
 
-	while (i < set->n && !(set->files[i].template && template_applies(set->files[i].template, in)))
+	while (i < set->n &&
+		!(set->files[i].template && template_applies(set->files[i].template, in)))
 		i++;
 	if (i < set->n)
 		r = render_with(set->files[i].template, in, a->code, out, failures);
+	if (r == ACK_E_TEMPLATE)
+		a->unusable = set->files[i].name;
 	/* a refusal must come out, also one for the very value that is absent */
-	if (r == ACK_E_REQUIRED && a->outcome != OUTCOME_STORED)
-		r = ACK_E_TEMPLATE;
-	return r == ACK_E_TEMPLATE ? render_with(shipped, in, a->code, out, failures) : r;
+	if (r == ACK_E_TEMPLATE || (r == ACK_E_REFUSED && a->outcome != OUTCOME_STORED))
+		r = RENDERED_OTHER_CODE;
+	if (r != RENDERED_OTHER_CODE)
+		return r;
+	r = render_with(shipped, in, a->code, out, failures);
+	return r == RENDERED_OTHER_CODE ? ACK_E_TEMPLATE : r;
+}
+
+size_t
+ack_bytes_max(const struct message *m)
+{
+	/* a byte that must be escaped grows to five */
+	return ACK_BYTES_MAX + 5 * message_segment(m, m->header).n;
+}
+
+/* What the ERR segments of an answer are made of, and the memory for it. */
+struct error_list {
+	struct template_error items[TEMPLATE_FAILURES_MAX];
+	char locations[TEMPLATE_FAILURES_MAX][ADDRESS_ERL_BYTES];
+	char elds[TEMPLATE_FAILURES_MAX][256];
+	size_t n;
+};
+
+static void
+add_error(struct error_list *list, const struct message *m, struct template_error e)
+{
+	int minor = minor_version(m);
+	char *eld = list->elds[list->n];
+
+	if (minor >= 0 && minor <= 4)
+		e.eld = span_of(eld, write_eld(e.location, e.code, eld, sizeof(list->elds[0])));
+	list->items[list->n++] = e;
+}
+
+static void
+add_failure(struct error_list *list, const struct message *m, const struct template_failure *f)
+{
+	char *location = list->locations[list->n];
+	size_t n = f->at.segment[0] ? address_format_erl(&f->at, location) : 0;
+
+	add_error(list, m,
+		(struct template_error){
+			.location = span_of(location, n),
+			.code = span_str(template_refusal_code(f->refusal)),
+			.severity = SPAN("E"),
+			.text = span_str(template_refusal_text(f->refusal)),
+		});
+}
+
+static void
+list_errors(struct error_list *list, const struct ack_answer *a)
+{
+	const struct outcome_info *info = outcome_info(a->outcome);
+	size_t i;
+
+	if (!info->code)
+		return;
+	for (i = 0; a->failures && i < a->failures->n && i < TEMPLATE_FAILURES_MAX; i++)
+		add_failure(list, a->message, &a->failures->items[i]);
+	if (list->n == 0)
+		add_error(list, a->message,
+			(struct template_error){
+				.location = span_str(info->location),
+				.code = span_str(info->code),
+				.severity = SPAN("E"),
+				.text = span_str(info->text),
+			});
 }
 
 int
-ack_render(const struct template_set *set, const struct template *shipped, const struct ack_answer *a,
+ack_render(const struct template_set *set, const struct template *shipped, struct ack_answer *a,
 	struct buffer *out, struct template_failures *failures)
 {
-	const struct outcome_info *info = outcome_info(a->outcome);
 	uint8_t type_bytes[TYPE_BYTES_MAX];
-	char eld[256] = "";
-	struct buffer type = { .p = type_bytes, .allocated = TYPE_BYTES_MAX, .max = TYPE_BYTES_MAX };
-	struct template_error error = {
-		.location = a->location.n ? a->location : span_str(info->location),
-		.code = span_str(info->code),
-		.severity = SPAN("E"),
-		.text = a->text.n ? a->text : span_str(info->text),
+	struct buffer type = {
+		.p = type_bytes, .allocated = TYPE_BYTES_MAX, .max = TYPE_BYTES_MAX
 	};
 	struct template_input in = a->input;
+	struct error_list errors;
 	int r = write_type(a->message, &type);
 
 	assert(r == 0); /* each byte of the event grows to 5 at most */
+	errors.n = 0;
+	a->unusable = NULL;
+	list_errors(&errors, a);
 	in.message = a->message;
-	in.errors = &error;
-	in.n_errors = info->code ? 1 : 0;
-	if (in.n_errors && minor_version(a->message) >= 0 && minor_version(a->message) <= 4)
-		error.eld = span_of(eld, write_eld(error.location, error.code, eld, sizeof(eld)));
+	in.errors = errors.items;
+	in.n_errors = errors.n;
 	in.variables[TEMPLATE_ACK_CODE] = span_str(a->code);
 	in.variables[TEMPLATE_ACK_TYPE] = buffer_span(&type);
-	in.variables[TEMPLATE_ACK_TEXT] = in.n_errors ? error.text : SPAN_NULL;
+	in.variables[TEMPLATE_ACK_TEXT] = errors.n ? errors.items[0].text : SPAN_NULL;
 	return render_by_first(set, shipped, a, &in, out, failures);
 }

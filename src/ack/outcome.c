@@ -3,18 +3,19 @@
 
 #include <assert.h>
 
-/* One MESSAGE_ID for each kind of event, not for each outcome: what an operator does about them differs. */
-#define ID_ACCEPTED         "c2a8a466b77b469fb5164c0c86b8dadc"
-#define ID_CONTENT_REFUSED  "79eaa9f12c994ade8edd3378c5813106"
-#define ID_FRAME_FAULT      "483fce4bb4de4073aab545884bd72139"
-#define ID_TEMPLATE_FAILED  "e798290bd84445deafc5ab43d02a29e2"
-#define ID_STORAGE_FAILED   "4044c682773c4c43a1f6e5ca639fa88a"
-#define ID_RESOURCES        "30e1694a85574a9ab1bf4dbcb0b5bd2e"
+/* One MESSAGE_ID for each kind of event, not for each outcome: what an operator does about them
+ * differs. */
+#define ID_ACCEPTED        "c2a8a466b77b469fb5164c0c86b8dadc"
+#define ID_CONTENT_REFUSED "79eaa9f12c994ade8edd3378c5813106"
+#define ID_FRAME_FAULT     "483fce4bb4de4073aab545884bd72139"
+#define ID_TEMPLATE_FAILED "e798290bd84445deafc5ab43d02a29e2"
+#define ID_STORAGE_FAILED  "4044c682773c4c43a1f6e5ca639fa88a"
+#define ID_RESOURCES       "30e1694a85574a9ab1bf4dbcb0b5bd2e"
 
-#define ERR_SEQUENCE        "100^Segment sequence error^HL70357"
-#define ERR_REQUIRED        "101^Required field missing^HL70357"
-#define ERR_DATA_TYPE       "102^Data type error^HL70357"
-#define ERR_INTERNAL        "207^Application internal error^HL70357"
+#define ERR_SEQUENCE  "100^Segment sequence error^HL70357"
+#define ERR_REQUIRED  "101^Required field missing^HL70357"
+#define ERR_DATA_TYPE "102^Data type error^HL70357"
+#define ERR_INTERNAL  "207^Application internal error^HL70357"
 
 static const struct outcome_info table[OUTCOME_N] = {
 	[OUTCOME_STORED] = {
@@ -33,6 +34,7 @@ static const struct outcome_info table[OUTCOME_N] = {
 	[OUTCOME_NO_CONTROL_ID] = {
 		.name = "no-control-id",
 		.class = ACK_ERROR,
+		.kept = true,
 		.code = ERR_REQUIRED,
 		.location = "MSH^1^10",
 		.text = "MSH-10 (message control id) is empty",
@@ -42,6 +44,7 @@ static const struct outcome_info table[OUTCOME_N] = {
 	[OUTCOME_SEVERAL_MESSAGES] = {
 		.name = "several-messages",
 		.class = ACK_ERROR,
+		.kept = true,
 		.code = ERR_SEQUENCE,
 		.location = "MSH^2",
 		.text = "more than one MSH in a frame: send each message in a frame of its own",
@@ -51,6 +54,7 @@ static const struct outcome_info table[OUTCOME_N] = {
 	[OUTCOME_BATCH] = {
 		.name = "batch",
 		.class = ACK_ERROR,
+		.kept = true,
 		.code = ERR_SEQUENCE,
 		.location = "MSH^1",
 		.text = "batches are not taken: send each message in a frame of its own",
@@ -60,6 +64,7 @@ static const struct outcome_info table[OUTCOME_N] = {
 	[OUTCOME_HEADER_NOT_FIRST] = {
 		.name = "header-not-first",
 		.class = ACK_ERROR,
+		.kept = true,
 		.code = ERR_SEQUENCE,
 		.location = "MSH^1",
 		.text = "a segment stands before the MSH",
@@ -102,12 +107,33 @@ static const struct outcome_info table[OUTCOME_N] = {
 		.priority = PRIORITY_WARNING,
 		.message_id = ID_FRAME_FAULT,
 	},
-	[OUTCOME_VALUE_REQUIRED] = {
-		.name = "value-required",
+	[OUTCOME_VALUE_REFUSED] = {
+		.name = "value-refused",
 		.class = ACK_ERROR,
+		.kept = true,
 		.code = ERR_REQUIRED,
 		.location = "",
-		.text = "a value that this receiver's template requires is absent",
+		.text = "this receiver's template refuses a value",
+		.priority = PRIORITY_WARNING,
+		.message_id = ID_CONTENT_REFUSED,
+	},
+	[OUTCOME_UNMATCHED] = {
+		.name = "unmatched",
+		.class = ACK_REJECT,
+		.kept = true,
+		.code = "200^Unsupported message type^HL70357",
+		.location = "MSH^1^9",
+		.text = "messages of this kind are not taken here",
+		.priority = PRIORITY_WARNING,
+		.message_id = ID_CONTENT_REFUSED,
+	},
+	[OUTCOME_RESULT_TOO_LARGE] = {
+		.name = "result-too-large",
+		.class = ACK_REJECT,
+		.kept = true,
+		.code = ERR_INTERNAL,
+		.location = "",
+		.text = "what this message becomes is larger than this receiver takes",
 		.priority = PRIORITY_WARNING,
 		.message_id = ID_CONTENT_REFUSED,
 	},

@@ -2,29 +2,31 @@
 #pragma once
 
 /*
- * What became of a frame, and all that follows from it: one table for the acknowledgement's class and ERR
- * segment, the journal's priority and MESSAGE_ID, and the receiver's exit status.
+ * What became of a frame, and all that follows from it: one table for the acknowledgement's class
+ * and ERR segment, the journal's priority and MESSAGE_ID, and the receiver's exit status.
  */
 
 #include "base/span.h"
 
 enum outcome {
-	OUTCOME_STORED,             /* committed: on disk, or accepted unstored as --no-store asks */
-	OUTCOME_ACKNOWLEDGEMENT,    /* is an acknowledgement itself: committed, never answered */
-	OUTCOME_NO_CONTROL_ID,      /* MSH-10 is empty */
-	OUTCOME_SEVERAL_MESSAGES,   /* more than one MSH in a frame */
-	OUTCOME_BATCH,              /* a batch header before the MSH */
-	OUTCOME_HEADER_NOT_FIRST,   /* another segment before the MSH */
-	OUTCOME_FS_INSIDE,          /* an FS byte inside the data */
-	OUTCOME_TOO_LARGE,          /* over the size limit */
-	OUTCOME_TOO_MANY_SEGMENTS,  /* over the limit of segments */
-	OUTCOME_FRAME_TIMEOUT,      /* the frame was not complete in time */
-	OUTCOME_VALUE_REQUIRED,     /* a :required value of a template is absent */
-	OUTCOME_TEMPLATE_BROKEN,    /* a template does not compile, or its result is too large */
-	OUTCOME_STORAGE_FAILED,     /* not committed */
+	OUTCOME_STORED,            /* committed: on disk, or accepted unstored as --no-store asks */
+	OUTCOME_ACKNOWLEDGEMENT,   /* is an acknowledgement itself: committed, never answered */
+	OUTCOME_NO_CONTROL_ID,     /* MSH-10 is empty */
+	OUTCOME_SEVERAL_MESSAGES,  /* more than one MSH in a frame */
+	OUTCOME_BATCH,             /* a batch header before the MSH */
+	OUTCOME_HEADER_NOT_FIRST,  /* another segment before the MSH */
+	OUTCOME_FS_INSIDE,         /* an FS byte inside the data */
+	OUTCOME_TOO_LARGE,         /* over the size limit */
+	OUTCOME_TOO_MANY_SEGMENTS, /* over the limit of segments */
+	OUTCOME_FRAME_TIMEOUT,     /* the frame was not complete in time */
+	OUTCOME_VALUE_REFUSED, /* a template refused a value: :required, :date, :map, {charset} */
+	OUTCOME_UNMATCHED,     /* no conversion template wants it, and --unmatched=reject */
+	OUTCOME_RESULT_TOO_LARGE, /* what a template makes of it is over the size limit */
+	OUTCOME_TEMPLATE_BROKEN,  /* a template or table cannot be used */
+	OUTCOME_STORAGE_FAILED,   /* not committed */
 	OUTCOME_NO_MEMORY,
-	OUTCOME_NO_HEADER,          /* no readable MSH: nobody to answer */
-	OUTCOME_FRAME_LOST,         /* the connection ended inside the frame */
+	OUTCOME_NO_HEADER,  /* no readable MSH: nobody to answer */
+	OUTCOME_FRAME_LOST, /* the connection ended inside the frame */
 	OUTCOME_N,
 };
 
@@ -56,6 +58,7 @@ enum {
 struct outcome_info {
 	const char *name; /* for the journal: HL7_OUTCOME */
 	enum ack_class class;
+	bool kept;            /* in rejected/: a whole message, refused for what it says */
 	const char *code;     /* ERR-3, with the standard's delimiters; NULL when accepted */
 	const char *location; /* ERR-2 where it is always the same, else "" */
 	const char *text;     /* MSA-3 and ERR-8; at most 80 characters */
@@ -64,6 +67,6 @@ struct outcome_info {
 	int exit_status;
 };
 
-/* What a peer does wrong ends with exit status 0: it is told in the journal, and thousands of scans leave no
- * failed unit behind. Only what is wrong on our side fails. */
+/* What a peer does wrong ends with exit status 0: it is told in the journal, and thousands of scans
+ * leave no failed unit behind. Only what is wrong on our side fails. */
 const struct outcome_info *outcome_info(enum outcome outcome);

@@ -48,10 +48,13 @@ buffer_reserve(struct buffer *b, size_t n)
 int
 buffer_append(struct buffer *b, struct span bytes)
 {
-	int r = buffer_reserve(b, bytes.n);
+	int r;
 
-	if (r)
-		return r;
+	if (bytes.n > b->allocated - b->n) {
+		r = buffer_reserve(b, bytes.n);
+		if (r)
+			return r;
+	}
 	if (bytes.n)
 		memcpy(b->p + b->n, bytes.p, bytes.n);
 	b->n += bytes.n;
@@ -59,7 +62,7 @@ buffer_append(struct buffer *b, struct span bytes)
 }
 
 int
-buffer_append_byte(struct buffer *b, uint8_t byte)
+buffer_append_byte_slow(struct buffer *b, uint8_t byte)
 {
 	return buffer_append(b, span_of(&byte, 1));
 }

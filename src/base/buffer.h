@@ -31,7 +31,17 @@ int buffer_reserve(struct buffer *b, size_t n);
 
 /* Appends bytes: 0, BUFFER_E_FULL or -ENOMEM. The bytes may not lie in the buffer itself. */
 int buffer_append(struct buffer *b, struct span bytes);
-int buffer_append_byte(struct buffer *b, uint8_t byte);
+/* The growing half of buffer_append_byte(). */
+int buffer_append_byte_slow(struct buffer *b, uint8_t byte);
+
+static inline int
+buffer_append_byte(struct buffer *b, uint8_t byte)
+{
+	if (b->n == b->allocated)
+		return buffer_append_byte_slow(b, byte);
+	b->p[b->n++] = byte;
+	return 0;
+}
 
 /* Removes the first `n` bytes (n <= b->n); what is behind them moves to the front. */
 void buffer_drop_front(struct buffer *b, size_t n);

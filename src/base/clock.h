@@ -12,9 +12,9 @@
 
 typedef uint64_t usec_t;
 
-#define USEC_PER_SEC     ((usec_t)1000000)
-#define USEC_PER_MSEC    ((usec_t)1000)
-#define DEADLINE_NEVER   UINT64_MAX
+#define USEC_PER_SEC   ((usec_t)1000000)
+#define USEC_PER_MSEC  ((usec_t)1000)
+#define DEADLINE_NEVER UINT64_MAX
 
 usec_t clock_monotonic_usec(void);
 usec_t clock_realtime_usec(void);

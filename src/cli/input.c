@@ -3,7 +3,9 @@
 #include "base/cleanup.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,12 +51,13 @@ join(const char *directory, const char *name)
 }
 
 static int
-add_file_of(struct input_list *list, const char *directory, const char *name)
+add_file_of(struct input_list *list, const char *directory, const struct dirent *entry)
 {
-	char *path = join(directory, name);
+	char *path = join(directory, entry->d_name);
 	struct stat st;
 
-	if (path && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+	/* what the directory says is a file needs no further look */
+	if (path && entry->d_type != DT_REG && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		free(path);
 		return 0;
 	}
@@ -77,7 +80,7 @@ add_directory(struct input_list *list, const char *path)
 		return -errno;
 	for (i = 0; i < n; i++) {
 		if (r == 0)
-			r = add_file_of(list, path, entries[i]->d_name);
+			r = add_file_of(list, path, entries[i]);
 		free(entries[i]);
 	}
 	free(entries);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Input files of the programs: named ones, directories (their files in order of name), standard input. */
+/* Input files of the programs: named ones, directories (their files in order of name), standard
+ * input. */
 
 #include "base/buffer.h"
 
@@ -11,7 +12,7 @@
 #define INPUT_FILES_MAX ((size_t)1000000)
 
 struct input_path {
-	char *path;    /* "-" is standard input */
+	char *path;          /* "-" is standard input */
 	bool from_directory; /* not named itself: it may be something else than a message */
 };
 
@@ -20,11 +21,10 @@ struct input_list {
 	size_t n;
 };
 
-/* Lists the arguments, directories replaced by the files in them (hidden ones and directories inside left
- * out). Without arguments the list is "-". 0 or a negative errno, with the path it is about in *ret_path,
- * which points into `arguments`. */
-int input_list(
-	struct input_list *list, char *const *arguments, size_t n, const char **ret_path);
+/* Lists the arguments, directories replaced by the files in them (hidden ones and directories
+ * inside left out). Without arguments the list is "-". 0 or a negative errno, with the path it is
+ * about in *ret_path, which points into `arguments`. */
+int input_list(struct input_list *list, char *const *arguments, size_t n, const char **ret_path);
 void input_list_deinit(struct input_list *list);
 
 /* A file's bytes: mapped where it can be, else read. */

@@ -7,7 +7,8 @@
 
 #define DURATION_MAX (USEC_PER_SEC * 100 * 24 * 3600)
 
-/* A decimal number of up to 15 digits, so that no product below overflows; what is behind it in *ret_rest. */
+/* A decimal number of up to 15 digits, so that no product below overflows; what is behind it in
+ * *ret_rest. */
 static bool
 read_number(const char *text, unsigned long long *ret, const char **ret_rest)
 {
@@ -73,7 +74,8 @@ parse_size(const char *text, size_t min, size_t max, size_t *ret)
 	};
 	unsigned long long value;
 
-	if (!read_with_unit(text, units, sizeof(units) / sizeof(units[0]), max, &value) || value < min)
+	if (!read_with_unit(text, units, sizeof(units) / sizeof(units[0]), max, &value) ||
+		value < min)
 		return false;
 	*ret = value;
 	return true;

@@ -9,6 +9,6 @@
 
 bool output_is_terminal(FILE *out);
 
-/* Writes bytes as they are, or with `safe` control characters as \xHH, so that no message can steer a
- * terminal. */
+/* Writes bytes as they are, or with `safe` control characters as \xHH, so that no message can steer
+ * a terminal. */
 void output_bytes(FILE *out, struct span bytes, bool safe);

@@ -125,29 +125,33 @@ address_parse(struct span text, struct address *ret, size_t *ret_at)
 }
 
 struct span
+address_read_field(const struct address *a, const struct delimiters *d, struct span field)
+{
+	if (a->repetition == 0 && a->component == 0)
+		return field;
+	if (a->repetition != ADDRESS_ALL || a->component)
+		field = field_repetition(field, d,
+			a->repetition && a->repetition != ADDRESS_ALL ? a->repetition : 1);
+	if (a->component)
+		field = repetition_component(field, d, a->component);
+	return a->subcomponent ? component_subcomponent(field, d, a->subcomponent) : field;
+}
+
+struct span
 address_read(const struct address *a, const struct message *m, size_t i)
 {
-	struct span part;
+	struct span field;
 
 	if (a->field == 0)
 		return message_segment(m, i);
-	part = message_field(m, i, a->field);
+	field = message_field(m, i, a->field);
 	/* MSH-1 and MSH-2 are made of delimiters: there is nothing to cut */
 	if (a->field <= 2 && segment_is_header(message_segment(m, i)))
 		return a->component > 1 || a->subcomponent > 1 ||
-				(a->repetition > 1 && a->repetition != ADDRESS_ALL)
-			? SPAN_NULL
-			: part;
-	if (a->repetition == 0 && a->component == 0)
-		return part;
-	if (a->repetition != ADDRESS_ALL || a->component)
-		part = field_repetition(part, &m->delimiters,
-			a->repetition && a->repetition != ADDRESS_ALL ? a->repetition : 1);
-	if (a->component)
-		part = repetition_component(part, &m->delimiters, a->component);
-	if (a->subcomponent)
-		part = component_subcomponent(part, &m->delimiters, a->subcomponent);
-	return part;
+				       (a->repetition > 1 && a->repetition != ADDRESS_ALL)
+			       ? SPAN_NULL
+			       : field;
+	return address_read_field(a, &m->delimiters, field);
 }
 
 size_t
@@ -160,8 +164,8 @@ address_format_erl(const struct address *a, char ret[ADDRESS_ERL_BYTES])
 	/* numbers behind the last one written are left out; those before it default to 1 */
 	while (n_numbers > 0 && numbers[n_numbers - 1] == 0)
 		n_numbers--;
-	n = (size_t)snprintf(ret, ADDRESS_ERL_BYTES, "%.3s^%u", a->segment,
-		a->occurrence ? a->occurrence : 1);
+	n = (size_t)snprintf(
+		ret, ADDRESS_ERL_BYTES, "%.3s^%u", a->segment, a->occurrence ? a->occurrence : 1);
 	for (i = 0; i < n_numbers; i++) {
 		number = numbers[i] == 0 || numbers[i] == ADDRESS_ALL ? 1 : numbers[i];
 		n += (size_t)snprintf(ret + n, ADDRESS_ERL_BYTES - n, "^%u", number);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "hl7/delimiters.h"
 
-#define SEGMENT_NAME_BYTES    3
-#define ENCODING_CHARS_MIN    3
-#define ENCODING_CHARS_MAX    5
+#define SEGMENT_NAME_BYTES 3
+#define ENCODING_CHARS_MIN 3
+#define ENCODING_CHARS_MAX 5
 
 const struct delimiters delimiters_standard = {
 	.field = '|',
@@ -15,11 +15,11 @@ const struct delimiters delimiters_standard = {
 
 /* Letters and digits are data, control characters and blanks cannot be seen, and a byte above ASCII
  * may be half of a character. */
-static bool
-can_delimit(uint8_t c)
+bool
+is_delimiter(uint8_t c)
 {
 	return c > ' ' && c < 0x7F && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') &&
-		!(c >= 'a' && c <= 'z');
+	       !(c >= 'a' && c <= 'z');
 }
 
 static bool
@@ -35,7 +35,7 @@ all_distinct(const uint8_t *set, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (!can_delimit(set[i]) || in_first(set, i, set[i]))
+		if (!is_delimiter(set[i]) || in_first(set, i, set[i]))
 			return false;
 	return true;
 }
@@ -59,7 +59,7 @@ delimiters_parse(struct span header, struct delimiters *ret)
 	uint8_t set[1 + ENCODING_CHARS_MAX] = { 0 };
 	struct span rest, chars;
 
-	if (header.n <= SEGMENT_NAME_BYTES || !can_delimit(header.p[SEGMENT_NAME_BYTES]))
+	if (header.n <= SEGMENT_NAME_BYTES || !is_delimiter(header.p[SEGMENT_NAME_BYTES]))
 		return DELIMITERS_E_NO_HEADER;
 	set[0] = header.p[SEGMENT_NAME_BYTES];
 	rest = span_from(header, SEGMENT_NAME_BYTES + 1);

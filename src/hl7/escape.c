@@ -56,7 +56,8 @@ append_sequence(struct buffer *out, const struct delimiters *to, struct span bod
 	return 0;
 }
 
-/* One byte of data. Without an escape character to write with, what cannot stand becomes a blank. */
+/* One byte of data. Without an escape character to write with, what cannot stand becomes a blank.
+ */
 static int
 append_data(struct buffer *out, uint8_t c, const struct delimiters *to)
 {
@@ -82,8 +83,9 @@ escape_text(struct buffer *out, struct span text, const struct delimiters *to)
 	return r;
 }
 
-/* What may follow an escape character as a sequence: F S R E T P H N alone, or X C M Z and '.' with more, but
- * no structure. Everything else ("4\5", a path with backslashes) is a lone escape character. */
+/* What may follow an escape character as a sequence: F S R E T P H N alone, or X C M Z and '.' with
+ * more, but no structure. Everything else ("4\5", a path with backslashes) is a lone escape
+ * character. */
 static bool
 is_sequence(struct span body, const struct delimiters *d)
 {
@@ -115,7 +117,8 @@ sequence_at(struct span s, const struct delimiters *d)
 }
 
 static uint8_t
-structure_of(uint8_t c, const struct delimiters *from, const struct delimiters *to, bool with_fields)
+structure_of(
+	uint8_t c, const struct delimiters *from, const struct delimiters *to, bool with_fields)
 {
 	if (c == 0)
 		return 0;
@@ -130,10 +133,11 @@ structure_of(uint8_t c, const struct delimiters *from, const struct delimiters *
 	return 0;
 }
 
-/* A sequence that holds a delimiter of the target cannot stand there: it is written as the text it was. */
+/* A sequence that holds a delimiter of the target cannot stand there: it is written as the text it
+ * was. */
 static int
-append_as_text(
-	struct buffer *out, struct span body, const struct delimiters *from, const struct delimiters *to)
+append_as_text(struct buffer *out, struct span body, const struct delimiters *from,
+	const struct delimiters *to)
 {
 	int r = append_data(out, from->escape, to);
 
@@ -144,8 +148,8 @@ append_as_text(
 
 /* A sequence of the source: a delimiter's letter is data, all else is carried over. */
 static int
-translate_sequence(
-	struct buffer *out, struct span body, const struct delimiters *from, const struct delimiters *to)
+translate_sequence(struct buffer *out, struct span body, const struct delimiters *from,
+	const struct delimiters *to)
 {
 	uint8_t c = body.n == 1 ? delimiter_of(body.p[0], from) : 0;
 	size_t i;
@@ -159,8 +163,8 @@ translate_sequence(
 }
 
 static int
-translate_byte(struct buffer *out, uint8_t c, const struct delimiters *from, const struct delimiters *to,
-	bool with_fields)
+translate_byte(struct buffer *out, uint8_t c, const struct delimiters *from,
+	const struct delimiters *to, bool with_fields)
 {
 	uint8_t structure = structure_of(c, from, to, with_fields);
 
@@ -175,7 +179,7 @@ copy(struct buffer *out, struct span part, const struct delimiters *to)
 	int r = 0;
 
 	for (i = 0; r == 0 && i < part.n; i++) {
-		if (!is_breaking(part.p[i]))
+		if (part.p[i] >= ' ' || !is_breaking(part.p[i]))
 			continue;
 		r = buffer_append(out, span_of(part.p + from, i - from));
 		if (r == 0)
@@ -192,7 +196,7 @@ translate(struct buffer *out, struct span part, const struct delimiters *from,
 	struct span body;
 	int r = 0;
 
-	if (delimiters_equal(from, to))
+	if (from == to || delimiters_equal(from, to))
 		return copy(out, part, to);
 	while (r == 0 && part.n > 0) {
 		body = sequence_at(part, from);
@@ -204,15 +208,15 @@ translate(struct buffer *out, struct span part, const struct delimiters *from,
 }
 
 int
-escape_translate(
-	struct buffer *out, struct span part, const struct delimiters *from, const struct delimiters *to)
+escape_translate(struct buffer *out, struct span part, const struct delimiters *from,
+	const struct delimiters *to)
 {
 	return translate(out, part, from, to, false);
 }
 
 int
-escape_translate_segment(
-	struct buffer *out, struct span segment, const struct delimiters *from, const struct delimiters *to)
+escape_translate_segment(struct buffer *out, struct span segment, const struct delimiters *from,
+	const struct delimiters *to)
 {
 	return translate(out, segment, from, to, true);
 }
@@ -241,6 +245,31 @@ is_hex(struct span body)
 	return true;
 }
 
+static bool
+is_opaque(struct span body, const struct delimiters *d)
+{
+	return body.n > 0 && !(body.n == 1 && delimiter_of(body.p[0], d)) && !is_hex(body);
+}
+
+bool
+escape_cut_run(
+	struct span *rest, const struct delimiters *d, struct span *ret_run, bool *ret_opaque)
+{
+	struct span s = *rest, body = sequence_at(s, d);
+	size_t n = 0;
+
+	*ret_opaque = is_opaque(body, d);
+	while (n < s.n && is_opaque(body, d) == *ret_opaque) {
+		n += body.n ? body.n + 2 : 1;
+		if (*ret_opaque)
+			break;
+		body = sequence_at(span_from(s, n), d);
+	}
+	*ret_run = span_first(s, n);
+	*rest = span_from(s, n);
+	return n > 0;
+}
+
 static int
 decode_sequence(struct buffer *out, struct span body, const struct delimiters *from)
 {
@@ -253,9 +282,8 @@ decode_sequence(struct buffer *out, struct span body, const struct delimiters *f
 	if (!is_hex(body))
 		return append_sequence(out, from, body);
 	for (i = 1; r == 0 && i < body.n; i += 2)
-		r = buffer_append_byte(
-			out, (uint8_t)((unsigned)hex_digit(body.p[i]) << 4 |
-				     (unsigned)hex_digit(body.p[i + 1])));
+		r = buffer_append_byte(out, (uint8_t)((unsigned)hex_digit(body.p[i]) << 4 |
+						      (unsigned)hex_digit(body.p[i + 1])));
 	return r;
 }
 

@@ -8,17 +8,41 @@
 
 static const struct span byte_order_mark = { (const uint8_t *)"\xEF\xBB\xBF", 3 };
 
+/* Where the n-th (from 1) `separator` stands, from `from` on; the span's length where there are
+ * fewer. Most fields are a few bytes long, so bytes are looked at one by one; only a long stretch
+ * is left to memchr(). */
+static size_t
+find_nth(struct span s, uint8_t separator, size_t from, size_t n)
+{
+	size_t i = from, stretch = from + 64;
+
+	for (; i < s.n; i++) {
+		if (s.p[i] == separator) {
+			if (--n == 0)
+				return i;
+			stretch = i + 64;
+		} else if (i == stretch) {
+			i += span_find(span_from(s, i), separator) - 1;
+			stretch = i + 64;
+		}
+	}
+	return s.n;
+}
+
 /* Piece `n` (from 1) of a span, cut at `separator`; 0 is no separator. */
 static struct span
 nth_piece(struct span whole, uint8_t separator, size_t n)
 {
-	struct span rest = whole, piece = SPAN_NULL;
+	size_t begin = 0, end;
 
-	if (!separator)
+	if (!separator || n == 0)
 		return n == 1 ? whole : SPAN_NULL;
-	while (n > 0 && span_cut(&rest, separator, &piece))
-		n--;
-	return n == 0 ? piece : SPAN_NULL;
+	if (n > 1)
+		begin = find_nth(whole, separator, 0, n - 1) + 1;
+	if (begin > whole.n || !whole.p)
+		return SPAN_NULL;
+	end = find_nth(whole, separator, begin, 1);
+	return span_of(whole.p + begin, end - begin);
 }
 
 struct span
@@ -42,8 +66,10 @@ component_subcomponent(struct span component, const struct delimiters *d, size_t
 bool
 segment_is_header(struct span segment)
 {
-	return span_starts(segment, SPAN("MSH")) || span_starts(segment, SPAN("FHS")) ||
-		span_starts(segment, SPAN("BHS"));
+	if (segment.n < 4 || !is_delimiter(segment.p[3]))
+		return false;
+	return memcmp(segment.p, "MSH", 3) == 0 || memcmp(segment.p, "FHS", 3) == 0 ||
+	       memcmp(segment.p, "BHS", 3) == 0;
 }
 
 static bool
@@ -88,6 +114,12 @@ add_segment(struct message *m, struct span segment)
 	return 0;
 }
 
+static bool
+is_margin(uint8_t c)
+{
+	return c == '\r' || c == '\n' || c == ' ' || c == '\t' || c == 0;
+}
+
 static struct span
 skip_preamble(struct span bytes)
 {
@@ -98,7 +130,7 @@ skip_preamble(struct span bytes)
 		if (span_starts(bytes, byte_order_mark)) {
 			bytes = span_from(bytes, byte_order_mark.n);
 			skipped = true;
-		} else if (bytes.n && (bytes.p[0] == '\r' || bytes.p[0] == '\n')) {
+		} else if (bytes.n && is_margin(bytes.p[0])) {
 			bytes = span_from(bytes, 1);
 			skipped = true;
 		}
@@ -106,25 +138,83 @@ skip_preamble(struct span bytes)
 	return bytes;
 }
 
+/* The byte that ends segments: LF only where no CR stands between two of them; line ends behind the
+ * last one do not count. */
+static uint8_t
+segment_end(struct span s)
+{
+	while (s.n && (s.p[s.n - 1] == '\r' || s.p[s.n - 1] == '\n'))
+		s.n--;
+	return span_find(s, '\r') < s.n ? '\r' : '\n';
+}
+
+static int
+add_line(struct message *m, struct span line)
+{
+	if (span_starts(line, SPAN("\n")))
+		line = span_from(line, 1);
+	if (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	return line.n ? add_segment(m, line) : 0;
+}
+
+/* The place of an LF behind which a segment begins: a name and the message's field separator. */
+static size_t
+find_segment_behind_lf(struct span line, uint8_t separator)
+{
+	size_t at = span_find(line, '\n'), i;
+
+	while (at + 4 < line.n) {
+		for (i = 1; i < 4; i++)
+			if (!(line.p[at + i] >= 'A' && line.p[at + i] <= 'Z') &&
+				!(i > 1 && line.p[at + i] >= '0' && line.p[at + i] <= '9'))
+				break;
+		if (i == 4 && line.p[at + 4] == separator)
+			return at;
+		at += 1 + span_find(span_from(line, at + 1), '\n');
+	}
+	return line.n;
+}
+
+/* A header line. Where an LF in it begins another segment, the sender has mixed LF and CR, and what
+ * follows must not be taken for fields of the header. */
+static int
+add_header_line(struct message *m, struct span line)
+{
+	struct span rest = SPAN_NULL, part;
+	size_t at = find_segment_behind_lf(line, line.p[3]);
+	int r = add_line(m, span_first(line, at));
+
+	if (at < line.n)
+		rest = span_from(line, at + 1);
+	while (r == 0 && span_cut(&rest, '\n', &part))
+		r = add_line(m, part);
+	return r;
+}
+
+static int
+add_segments(struct message *m, struct span rest, uint8_t end)
+{
+	struct span line;
+	int r = 0;
+
+	while (r == 0 && span_cut(&rest, end, &line))
+		r = end == '\r' && is_msh(line) ? add_header_line(m, line) : add_line(m, line);
+	return r;
+}
+
 int
 message_parse(struct message *m, struct span bytes)
 {
-	struct span rest = skip_preamble(bytes), segment;
-	uint8_t end = span_find(rest, '\r') < rest.n ? '\r' : '\n';
+	struct span rest = skip_preamble(bytes);
 	int r;
 
 	*m = (struct message){ .bytes = bytes, .preamble_bytes = bytes.n - rest.n };
 	if (bytes.n > UINT32_MAX)
 		return -EFBIG;
-	while (span_cut(&rest, end, &segment)) {
-		if (end == '\r' && span_starts(segment, SPAN("\n")))
-			segment = span_from(segment, 1);
-		if (segment.n == 0)
-			continue;
-		r = add_segment(m, segment);
-		if (r)
-			return r;
-	}
+	r = add_segments(m, rest, segment_end(rest));
+	if (r)
+		return r;
 	return m->n_headers == 0 ? MESSAGE_E_NO_HEADER : 0;
 }
 
@@ -163,6 +253,23 @@ message_field(const struct message *m, size_t i, size_t field)
 	if (field == 1)
 		return segment.n > 3 ? span_of(segment.p + 3, 1) : SPAN_NULL;
 	return nth_piece(segment, m->delimiters.field, field);
+}
+
+void
+message_cut_fields(const struct message *m, size_t i, struct segment_fields *ret)
+{
+	struct span segment = message_segment(m, i);
+	uint8_t separator = m->delimiters.field;
+	size_t at = find_nth(segment, separator, 0, 1), end;
+
+	ret->n = 0;
+	if (segment_is_header(segment))
+		ret->fields[ret->n++] = message_field(m, i, 1);
+	while (at < segment.n && ret->n < MESSAGE_FIELDS_CUT) {
+		end = find_nth(segment, separator, at + 1, 1);
+		ret->fields[ret->n++] = span_of(segment.p + at + 1, end - at - 1);
+		at = end;
+	}
 }
 
 struct span

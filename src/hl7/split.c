@@ -19,8 +19,8 @@ is_header(struct span s, struct span name)
 	return span_starts(s, name) && delimiters_parse(span_first(s, 16), &d) == 0;
 }
 
-/* Whether a segment can begin at `at`: at the start, behind a line end or a frame byte; a byte order mark and
- * blanks may stand in between. */
+/* Whether a segment can begin at `at`: at the start, behind a line end or a frame byte; a byte
+ * order mark and blanks may stand in between. */
 static bool
 begins_segment(struct span file, size_t at)
 {
@@ -28,8 +28,8 @@ begins_segment(struct span file, size_t at)
 		at -= 3;
 	while (at > 0 && (file.p[at - 1] == ' ' || file.p[at - 1] == '\t'))
 		at--;
-	return at == 0 || file.p[at - 1] == '\r' || file.p[at - 1] == '\n' || file.p[at - 1] == VT ||
-		file.p[at - 1] == FS;
+	return at == 0 || file.p[at - 1] == '\r' || file.p[at - 1] == '\n' ||
+	       file.p[at - 1] == VT || file.p[at - 1] == FS;
 }
 
 /* Where the next message begins, from `from` on; the span's length without one. */
@@ -55,7 +55,7 @@ static bool
 is_envelope(struct span line)
 {
 	return is_header(line, SPAN("FHS")) || is_header(line, SPAN("BHS")) ||
-		span_starts(line, SPAN("BTS")) || span_starts(line, SPAN("FTS"));
+	       span_starts(line, SPAN("BTS")) || span_starts(line, SPAN("FTS"));
 }
 
 static size_t
@@ -109,22 +109,48 @@ until_frame_byte(struct span s)
 	return span_first(s, span_find(s, VT));
 }
 
+/* CRLF: line by line. */
 static int
-append_bare(struct buffer *out, struct span message)
+append_lines(struct buffer *out, struct span rest)
 {
-	struct span rest = trim_envelope(message), line;
-	bool has_cr = span_find(rest, '\r') < rest.n;
-	uint8_t end = has_cr ? '\r' : '\n';
+	struct span line;
 	int r = 0;
 
-	while (r == 0 && span_cut(&rest, end, &line)) {
-		if (has_cr && span_starts(line, SPAN("\n")))
+	while (r == 0 && span_cut(&rest, '\r', &line)) {
+		if (span_starts(line, SPAN("\n")))
 			line = span_from(line, 1);
 		r = buffer_append(out, line);
 		if (r == 0)
 			r = buffer_append_byte(out, '\r');
 	}
 	return r;
+}
+
+static void
+replace_lf(uint8_t *p, size_t n)
+{
+	uint8_t *at;
+
+	while (n > 0 && (at = memchr(p, '\n', n))) {
+		*at = '\r';
+		n -= (size_t)(at - p) + 1;
+		p = at + 1;
+	}
+}
+
+static int
+append_bare(struct buffer *out, struct span message)
+{
+	struct span text = trim_envelope(message);
+	bool has_cr = span_find(text, '\r') < text.n;
+	int r;
+
+	if (has_cr && memmem(text.p, text.n, "\r\n", 2))
+		return append_lines(out, text);
+	r = buffer_append(out, text);
+	if (r == 0 && !has_cr)
+		replace_lf(out->p, out->n);
+	return r ? r : buffer_append_byte(out, '\r');
 }
 
 static size_t
@@ -140,7 +166,7 @@ count_skipped(struct span s)
 		line = span_first(s, end);
 		for (i = 0; !is_envelope(line) && i < line.n; i++)
 			n += !is_blank(line.p[i]) && line.p[i] != 0xEF && line.p[i] != 0xBB &&
-				line.p[i] != 0xBF;
+			     line.p[i] != 0xBF;
 		s = span_from(s, end + 1);
 	}
 	return n;

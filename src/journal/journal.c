@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +33,8 @@ stderr_is_journal(void)
 	if (*end != ':')
 		return false;
 	inode = strtoumax(end + 1, &end, 10);
-	return *end == 0 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+	return *end == 0 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+	       st.st_ino == inode;
 }
 
 enum journal_target
@@ -123,7 +126,8 @@ send_native(const struct journal_entry *e)
 	(void)sd_journal_sendv(fields, (int)e->n_fields);
 }
 
-/* Appends " NAME=value". A value with blanks is quoted, so that none can look like the field behind it. */
+/* Appends " NAME=value". A value with blanks is quoted, so that none can look like the field behind
+ * it. */
 static size_t
 append_field(char *line, size_t room, struct span field)
 {
@@ -131,11 +135,12 @@ append_field(char *line, size_t room, struct span field)
 	struct span value = span_from(field, name.n);
 	const char *quote = span_find(value, ' ') < value.n ? "\"" : "";
 
-	return (size_t)snprintf(line, room, " %.*s%s%.*s%s", (int)name.n, (const char *)name.p, quote,
-		(int)value.n, (const char *)value.p, quote);
+	return (size_t)snprintf(line, room, " %.*s%s%.*s%s", (int)name.n, (const char *)name.p,
+		quote, (int)value.n, (const char *)value.p, quote);
 }
 
-/* "text NAME=value NAME=value": the human line, then all but priority and id. Returns its length. */
+/* "text NAME=value NAME=value": the human line, then all but priority and id. Returns its length.
+ */
 static int
 format_line(const struct journal_entry *e, char *line, size_t room)
 {
@@ -160,6 +165,24 @@ priority_of(const struct journal_entry *e)
 	return s.n == 1 ? s.p[0] - '0' : LOG_INFO;
 }
 
+/* In one write, so that lines of processes that share the descriptor do not mix. A reader that is
+ * stuck loses lines: nobody's answer waits for a log. */
+static void
+write_line(struct span line)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	uint8_t cut[PIPE_BUF]; /* what poll() promises of a pipe is taken at once */
+
+	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+		return;
+	if (line.n > sizeof(cut)) {
+		memcpy(cut, line.p, sizeof(cut) - 1);
+		cut[sizeof(cut) - 1] = '\n';
+		line = span_of(cut, sizeof(cut));
+	}
+	(void)!write(STDERR_FILENO, line.p, line.n);
+}
+
 static void
 send_line(enum journal_target target, const struct journal_entry *e)
 {
@@ -171,8 +194,7 @@ send_line(enum journal_target target, const struct journal_entry *e)
 		return;
 	}
 	line[n++] = '\n';
-	/* one write: lines of processes that share the descriptor do not mix */
-	(void)!write(STDERR_FILENO, line, (size_t)n);
+	write_line(span_of(line, (size_t)n));
 }
 
 void

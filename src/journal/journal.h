@@ -4,15 +4,15 @@
 /*
  * Structured log entries: to the journal's native protocol, or as one line to standard error.
  *
- * What a peer sent reaches an entry only through journal_bytes(), escaped and cut. Content of a message's
- * fields other than those that name it (MSH-3, 9, 10) is never given to it.
+ * What a peer sent reaches an entry only through journal_bytes(), escaped and cut. Content of a
+ * message's fields other than those that name it (MSH-3, 9, 10) is never given to it.
  */
 
 #include "base/span.h"
 
-#define JOURNAL_FIELDS_MAX      24
-#define JOURNAL_ENTRY_BYTES     8192
-#define JOURNAL_PEER_BYTES_MAX  128 /* of what a peer sent, before escaping */
+#define JOURNAL_FIELDS_MAX     24
+#define JOURNAL_ENTRY_BYTES    8192
+#define JOURNAL_PEER_BYTES_MAX 128 /* of what a peer sent, before escaping */
 
 enum journal_target {
 	JOURNAL_NATIVE, /* sd_journal_sendv(3) */
@@ -20,11 +20,12 @@ enum journal_target {
 	JOURNAL_SYSLOG, /* syslog(3), where standard error is the peer and there is no journal */
 };
 
-/* The journal where standard error is connected to it (JOURNAL_STREAM, sd_journal_stream_fd(3)) or is
- * not usable, else standard error. */
+/* The journal where standard error is connected to it (JOURNAL_STREAM, sd_journal_stream_fd(3)) or
+ * is not usable, else standard error. */
 enum journal_target journal_choose(bool stderr_usable);
 
-/* An entry in the making. What does not fit is left out, never cut in the middle of a field's escaping. */
+/* An entry in the making. What does not fit is left out, never cut in the middle of a field's
+ * escaping. */
 struct journal_entry {
 	size_t n_fields;
 	size_t n_bytes;
@@ -32,13 +33,15 @@ struct journal_entry {
 	char bytes[JOURNAL_ENTRY_BYTES];
 };
 
-/* `message` is the human line, `message_id` 32 hexadecimal digits; priorities are those of syslog(3). */
+/* `message` is the human line, `message_id` 32 hexadecimal digits; priorities are those of
+ * syslog(3). */
 void journal_begin(
 	struct journal_entry *e, int priority, const char *message_id, const char *message);
 void journal_text(struct journal_entry *e, const char *name, const char *value);
 void journal_number(struct journal_entry *e, const char *name, uint64_t value);
 
-/* Bytes of a peer: other than printable ASCII as \xHH, backslash and quote too, cut with "..." behind. */
+/* Bytes of a peer: other than printable ASCII as \xHH, backslash and quote too, cut with "..."
+ * behind. */
 void journal_bytes(struct journal_entry *e, const char *name, struct span bytes);
 
 /* Sends it; failing to log is no reason to fail. */

@@ -26,8 +26,8 @@ frame_decoder_deinit(struct frame_decoder *d)
 	buffer_deinit(&d->buffer);
 }
 
-/* Moves the live bytes to the front. Every frame is moved once at most, as the next one starts behind
- * it, so the whole stays linear. */
+/* Moves the live bytes to the front. Every frame is moved once at most, as the next one starts
+ * behind it, so the whole stays linear. */
 static void
 compact(struct frame_decoder *d)
 {
@@ -152,8 +152,8 @@ payload_until(const struct frame_decoder *d, size_t end)
 	return span_of(d->buffer.p + d->start, end - d->start);
 }
 
-/* Keeps the head of a frame that is too large and forgets what was scanned behind it, so that memory stays
- * bounded however much follows, and there is room to read on. */
+/* Keeps the head of a frame that is too large and forgets what was scanned behind it, so that
+ * memory stays bounded however much follows, and there is room to read on. */
 static void
 forget_behind_head(struct frame_decoder *d)
 {
@@ -274,6 +274,14 @@ frame_head(const struct frame_decoder *d)
 		f.payload = span_first(payload_until(d, d->buffer.n), FRAME_HEAD_BYTES);
 	f.fault_offset = d->offset + d->buffer.n;
 	return f;
+}
+
+size_t
+frame_unread_frames_bytes(const struct frame_decoder *d)
+{
+	struct span rest = unscanned(d);
+
+	return rest.n - span_find(rest, FRAME_VT);
 }
 
 int

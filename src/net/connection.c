@@ -22,7 +22,8 @@ wait_for(int fd, short events, usec_t deadline, const sigset_t *mask)
 	};
 	int n;
 
-	/* also when there is something to read: a peer that never pauses runs into it all the same */
+	/* also when there is something to read: a peer that never pauses runs into it all the same
+	 */
 	if (left == 0 && deadline != 0)
 		return CONNECTION_E_TIMEOUT;
 	n = ppoll(&p, 1, left == DEADLINE_NEVER ? NULL : &ts, mask);
@@ -39,8 +40,8 @@ read_now(const struct connection *c, void *p, size_t n)
 }
 
 int
-connection_read(const struct connection *c, void *p, size_t n, usec_t deadline, const sigset_t *mask,
-	size_t *ret_n)
+connection_read(const struct connection *c, void *p, size_t n, usec_t deadline,
+	const sigset_t *mask, size_t *ret_n)
 {
 	ssize_t got;
 	int r;

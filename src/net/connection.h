@@ -4,8 +4,9 @@
 /*
  * A connection: descriptors to read from and write to, with deadlines.
  *
- * Descriptors stay blocking, as systemd and inetd pass them: every call waits with poll() for what is left
- * of an absolute deadline, then reads or writes without waiting. EINTR, short counts and signals live here.
+ * Descriptors stay blocking, as systemd and inetd pass them: every call waits with poll() for what
+ * is left of an absolute deadline, then reads or writes without waiting. EINTR, short counts and
+ * signals live here.
  */
 
 #include "base/clock.h"
@@ -20,15 +21,16 @@ enum {
 };
 
 struct connection {
-	int in, out;  /* the same descriptor for a socket */
+	int in, out; /* the same descriptor for a socket */
 	bool socket;
 };
 
 #define CONNECTION_NULL ((struct connection){ .in = -1, .out = -1 })
 
-/* Reads what is there, up to `n` bytes. `*ret_n` is 0 at the end of input. `deadline` 0 only looks. `mask`
- * (NULL: as it is) is the signal mask while waiting; what it lets through ends the wait, unless bytes are
- * there already. 0, a CONNECTION_E condition or a negative errno (-ECONNRESET: the peer is gone). */
+/* Reads what is there, up to `n` bytes. `*ret_n` is 0 at the end of input. `deadline` 0 only looks.
+ * `mask` (NULL: as it is) is the signal mask while waiting; what it lets through ends the wait,
+ * unless bytes are there already. 0, a CONNECTION_E condition or a negative errno (-ECONNRESET: the
+ * peer is gone). */
 int connection_read(const struct connection *c, void *p, size_t n, usec_t deadline,
 	const sigset_t *mask, size_t *ret_n);
 
@@ -41,7 +43,8 @@ void connection_shutdown_write(struct connection *c);
 
 void connection_close(struct connection *c);
 
-/* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone. */
+/* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone.
+ */
 #define CONNECTION_NAME_BYTES 64
 struct connection_names {
 	char peer_address[CONNECTION_NAME_BYTES];

@@ -2,6 +2,7 @@
 #include "net/dial.h"
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,7 +22,8 @@ is_port(const char *text)
 	return number >= 1 && number <= 65535;
 }
 
-/* Cuts "HOST", "HOST:PORT", "[HOST]:PORT"; several colons without brackets are an IPv6 address alone. */
+/* Cuts "HOST", "HOST:PORT", "[HOST]:PORT"; several colons without brackets are an IPv6 address
+ * alone. */
 static bool
 cut_target(const char *target, char host[HOST_BYTES], char port[8])
 {
@@ -64,15 +66,15 @@ dial_resolve(const char *target, struct addrinfo **ret)
 	if (getaddrinfo(host, port, &hints, ret) == 0)
 		return 0;
 	return getaddrinfo(host, port, &(struct addrinfo){ .ai_socktype = SOCK_STREAM }, ret) == 0
-		? 0
-		: DIAL_E_UNKNOWN;
+		       ? 0
+		       : DIAL_E_UNKNOWN;
 }
 
 int
 dial_begin(const struct addrinfo *address, int *ret_fd)
 {
-	_cleanup_close_ int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		address->ai_protocol);
+	_cleanup_close_ int fd = socket(address->ai_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, address->ai_protocol);
 	int one = 1;
 
 	if (fd < 0)

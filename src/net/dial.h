@@ -15,11 +15,12 @@ enum {
 
 #define DIAL_PORT_DEFAULT "5123"
 
-/* Resolves "HOST[:PORT]"; an IPv6 address with a port is written in brackets. 0 or a condition; the caller
- * frees `*ret` with freeaddrinfo(3). Waits as long as the resolver does. */
+/* Resolves "HOST[:PORT]"; an IPv6 address with a port is written in brackets. 0 or a condition; the
+ * caller frees `*ret` with freeaddrinfo(3). Waits as long as the resolver does. */
 int dial_resolve(const char *target, struct addrinfo **ret);
 
-/* Begins to connect: a non-blocking descriptor in *ret_fd, writable when it is done, or a negative errno. */
+/* Begins to connect: a non-blocking descriptor in *ret_fd, writable when it is done, or a negative
+ * errno. */
 int dial_begin(const struct addrinfo *address, int *ret_fd);
 
 /* How it ended, once the descriptor is writable: 0 or a negative errno. */

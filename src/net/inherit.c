@@ -2,6 +2,7 @@
 #include "net/inherit.h"
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -24,7 +25,7 @@ is_same(int a, int b)
 	struct stat left, right;
 
 	return fstat(a, &left) == 0 && fstat(b, &right) == 0 && left.st_dev == right.st_dev &&
-		left.st_ino == right.st_ino;
+	       left.st_ino == right.st_ino;
 }
 
 static int
@@ -68,7 +69,7 @@ vacate(struct connection *c, bool *ret_stderr_usable)
 	_cleanup_close_ int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	_cleanup_close_ int out = c->socket ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	bool usable = fcntl(STDERR_FILENO, F_GETFD) >= 0 && !is_same(STDERR_FILENO, STDIN_FILENO) &&
-		!is_same(STDERR_FILENO, STDOUT_FILENO);
+		      !is_same(STDERR_FILENO, STDOUT_FILENO);
 
 	if (null < 0 || in < 0 || (!c->socket && out < 0))
 		return -errno;
@@ -91,6 +92,8 @@ from_inetd(struct connection *ret, bool *ret_stderr_usable)
 		return r;
 	if (!c.socket && !(is_type(STDIN_FILENO, S_IFIFO) && is_type(STDOUT_FILENO, S_IFIFO)))
 		return INHERIT_E_NOTHING;
+	/* some leave copies of the connection behind, which would keep it open after us */
+	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	r = vacate(&c, ret_stderr_usable);
 	if (r)
 		return r;

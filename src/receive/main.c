@@ -16,7 +16,8 @@ refuse_start(int condition)
 {
 	static const char *const texts[] = {
 		[INHERIT_E_NOTHING] = "no connection was passed to this process",
-		[INHERIT_E_SEVERAL] = "more than one descriptor was passed; one connection is expected",
+		[INHERIT_E_SEVERAL] =
+			"more than one descriptor was passed; one connection is expected",
 		[INHERIT_E_NOT_A_STREAM] = "the socket that was passed is not a stream",
 		[INHERIT_E_LISTENING] = "a listening socket was passed; set Accept=yes",
 	};
@@ -66,6 +67,8 @@ set_signals(struct session *s)
 	(void)sigaction(SIGTERM, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &action, NULL);
+	(void)sigaction(
+		SIGXFSZ, &action, NULL); /* a limit on file sizes is an error of the store, EFBIG */
 	(void)sigemptyset(&term);
 	(void)sigaddset(&term, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &term, &s->idle_mask);
@@ -83,35 +86,89 @@ set_identity(struct session *s)
 }
 
 static void
-report_problems(
-	void *userdata, const char *name, struct span source, const struct problems *problems)
+report_problems(void *userdata, const char *directory, const char *name, struct span source,
+	const struct problems *problems)
 {
 	struct session *s = userdata;
 	size_t i;
 
 	(void)source; /* the journal gets places and texts; hl7-convert --check shows the lines */
 	for (i = 0; i < problems->n; i++)
-		report_template(
-			&s->reporter, s->options->ack_templates, name, &problems->items[i]);
+		report_template(&s->reporter, directory, name, &problems->items[i]);
 	s->templates_broken |= problems->n_errors > 0;
+}
+
+static void
+note_unreadable(struct session *s, const char *what, int r)
+{
+	if (r >= 0)
+		return;
+	s->templates_broken = true;
+	report_error(&s->reporter, what, r);
+}
+
+/* A result that goes nowhere is most likely a forgotten line. */
+static void
+warn_of_destinations(const struct session *s)
+{
+	static const struct problem problem = {
+		.line = 1,
+		.column = 1,
+		.warning = true,
+		.text = "the template has no {to}: what it makes goes nowhere",
+	};
+	const struct span *destinations;
+	const struct template *t;
+	size_t i;
+
+	for (i = 0; i < s->convert_templates.n; i++) {
+		t = s->convert_templates.files[i].template;
+		if (t && template_destinations(t, &destinations) == 0)
+			report_template(&s->reporter, s->options->convert_templates,
+				s->convert_templates.files[i].name, &problem);
+	}
 }
 
 /* What fails here does not end the process: each message is answered with it. */
 static int
 load_templates(struct session *s)
 {
+	const struct template_reporter reporter = { report_problems, s };
+	const struct options *o = s->options;
 	struct problems problems = { 0 };
 	int r;
 
-	r = template_compile(template_shipped_ack(), &s->shipped, &problems);
+	r = template_compile(
+		template_shipped_ack(), TEMPLATE_ACKNOWLEDGEMENT, NULL, &s->shipped, &problems);
 	if (r)
 		return r;
-	r = template_load(&s->templates, s->options->ack_templates, report_problems, s);
-	if (r < 0) {
-		s->templates_broken = true;
-		report_error(&s->reporter, "the acknowledgement templates cannot be read", r);
-	}
+	note_unreadable(
+		s, "the tables cannot be read", table_load(&s->tables, o->tables, &reporter));
+	note_unreadable(s, "the acknowledgement templates cannot be read",
+		template_load(&s->ack_templates, o->ack_templates, TEMPLATE_ACKNOWLEDGEMENT,
+			&s->tables, &reporter));
+	note_unreadable(s, "the conversion templates cannot be read",
+		template_load(&s->convert_templates, o->convert_templates, TEMPLATE_CONVERSION,
+			&s->tables, &reporter));
+	warn_of_destinations(s);
 	return 0;
+}
+
+static int
+open_queues(struct session *s)
+{
+	const struct span *destinations;
+	const struct template *t;
+	size_t i, j, n;
+	int r = 0;
+
+	for (i = 0; i < s->convert_templates.n; i++) {
+		t = s->convert_templates.files[i].template;
+		n = t ? template_destinations(t, &destinations) : 0;
+		for (j = 0; r == 0 && j < n; j++)
+			r = store_open_queue(&s->store, destinations[j]);
+	}
+	return r;
 }
 
 static void
@@ -120,6 +177,8 @@ open_store(struct session *s)
 	if (!s->options->store)
 		return;
 	s->store_error = store_open(&s->store, s->options->store);
+	if (s->store_error == 0)
+		s->store_error = open_queues(s);
 	if (s->store_error)
 		report_error(&s->reporter, "the store cannot be opened", s->store_error);
 }
@@ -129,7 +188,9 @@ close_all(struct session *s)
 {
 	connection_close(&s->connection);
 	store_close(&s->store);
-	template_set_deinit(&s->templates);
+	template_set_deinit(&s->ack_templates);
+	template_set_deinit(&s->convert_templates);
+	table_set_deinit(&s->tables);
 	template_free(s->shipped);
 }
 
@@ -149,7 +210,8 @@ main(int argc, char **argv)
 	if (r)
 		return refuse_start(r);
 	connection_names(&s.connection, &s.names);
-	s.reporter = (struct reporter){ log_target(&o, stderr_usable && !stderr_is_peer), &s.names };
+	s.reporter =
+		(struct reporter){ log_target(&o, stderr_usable && !stderr_is_peer), &s.names };
 	set_signals(&s);
 	set_identity(&s);
 	r = load_templates(&s);

@@ -20,6 +20,10 @@ enum option_id {
 	OPTION_STORE = 256,
 	OPTION_NO_STORE,
 	OPTION_ACK_TEMPLATES,
+	OPTION_CONVERT_TEMPLATES,
+	OPTION_TABLES,
+	OPTION_UNMATCHED,
+	OPTION_MAX_RESULT,
 	OPTION_ACK_MODE,
 	OPTION_MESSAGES,
 	OPTION_MAX_MESSAGE,
@@ -37,6 +41,10 @@ static const struct option options[] = {
 	{ "store", required_argument, NULL, OPTION_STORE },
 	{ "no-store", no_argument, NULL, OPTION_NO_STORE },
 	{ "ack-templates", required_argument, NULL, OPTION_ACK_TEMPLATES },
+	{ "convert-templates", required_argument, NULL, OPTION_CONVERT_TEMPLATES },
+	{ "tables", required_argument, NULL, OPTION_TABLES },
+	{ "unmatched", required_argument, NULL, OPTION_UNMATCHED },
+	{ "max-result", required_argument, NULL, OPTION_MAX_RESULT },
 	{ "ack-mode", required_argument, NULL, OPTION_ACK_MODE },
 	{ "messages", required_argument, NULL, OPTION_MESSAGES },
 	{ "max-message", required_argument, NULL, OPTION_MAX_MESSAGE },
@@ -51,6 +59,7 @@ static const struct option options[] = {
 
 /* In the order of their enums. */
 static const char *const ack_modes[] = { "auto", "original", "enhanced", "strict" };
+static const char *const unmatched[] = { "accept", "reject" };
 static const char *const storage_errors[] = { "reject", "error", "close" };
 static const char *const log_targets[] = { "auto", "journal", "stderr" };
 
@@ -63,15 +72,25 @@ static const char help[] =
 	"\n"
 	"  --store=DIR              where messages are stored (default: $STATE_DIRECTORY)\n"
 	"  --no-store               acknowledge without storing\n"
-	"  --ack-templates=DIR      acknowledgement templates (default: " HL7_INETD_SYSCONFDIR "/ack.d)\n"
+	"  --ack-templates=DIR      acknowledgement templates (default: " HL7_INETD_SYSCONFDIR
+	"/ack.d)\n"
+	"  --convert-templates=DIR  conversion templates (default: " HL7_INETD_SYSCONFDIR
+	"/convert.d)\n"
+	"  --tables=DIR             tables of the templates (default: " HL7_INETD_SYSCONFDIR
+	"/tables)\n"
+	"  --unmatched=HOW          messages that no conversion template wants: accept or reject\n"
+	"                           (default: accept)\n"
+	"  --max-result=SIZE        largest result of a conversion (default: 64M)\n"
 	"  --ack-mode=MODE          auto, original, enhanced or strict (default: auto)\n"
-	"  --messages=N             messages per connection, 0: until the peer closes (default: 1)\n"
+	"  --messages=N             messages per connection, 0: until the peer closes (default: "
+	"1)\n"
 	"  --max-message=SIZE       largest message in bytes, K, M or G (default: 32M)\n"
 	"  --idle-timeout=TIME      wait for a frame's first byte (default: 60s; 0: for ever)\n"
 	"  --frame-timeout=TIME     wait for the whole frame (default: 60s; 0: for ever)\n"
-	"  --write-timeout=TIME     wait for the peer to take the answer (default: 30s; 0: for ever)\n"
-	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: 2s;\n"
-	"                           0: for ever)\n"
+	"  --write-timeout=TIME     wait for the peer to take the answer (default: 30s; 0: for "
+	"ever)\n"
+	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: "
+	"2s)\n"
 	"  --on-storage-error=HOW   reject, error or close (default: reject)\n"
 	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
 	"  -h, --help               this text\n"
@@ -89,13 +108,13 @@ set_word(const char *text, const char *const *words, size_t n, int *ret)
 	return i >= 0;
 }
 
-#define WORD_OPTION(text, words, field)                                                                      \
-	({                                                                                                   \
-		int _word = 0;                                                                               \
-		bool _known = set_word(text, words, sizeof(words) / sizeof((words)[0]), &_word);             \
-		if (_known)                                                                                  \
-			(field) = (unsigned)_word;                                                           \
-		_known;                                                                                      \
+#define WORD_OPTION(text, words, field)                                                            \
+	({                                                                                         \
+		int _word = 0;                                                                     \
+		bool _known = set_word(text, words, sizeof(words) / sizeof((words)[0]), &_word);   \
+		if (_known)                                                                        \
+			(field) = (unsigned)_word;                                                 \
+		_known;                                                                            \
 	})
 
 /* One option with its argument; false when the argument is not of its kind. */
@@ -106,6 +125,12 @@ set_option(struct options *o, int option, const char *argument)
 	case OPTION_STORE: o->store = argument; return *argument != 0;
 	case OPTION_NO_STORE: o->store = NULL; return true;
 	case OPTION_ACK_TEMPLATES: o->ack_templates = argument; return true;
+	case OPTION_CONVERT_TEMPLATES: o->convert_templates = argument; return true;
+	case OPTION_TABLES: o->tables = argument; return true;
+	case OPTION_UNMATCHED: return WORD_OPTION(argument, unmatched, o->reject_unmatched);
+	case OPTION_MAX_RESULT:
+		return parse_size(
+			argument, MAX_MESSAGE_LEAST, MAX_MESSAGE_MOST, &o->max_result_bytes);
 	case OPTION_ACK_MODE: return WORD_OPTION(argument, ack_modes, o->ack_mode);
 	case OPTION_MESSAGES: return parse_count(argument, 0, SIZE_MAX / 2, &o->messages);
 	case OPTION_MAX_MESSAGE:
@@ -114,7 +139,10 @@ set_option(struct options *o, int option, const char *argument)
 	case OPTION_IDLE_TIMEOUT: return parse_duration(argument, &o->idle_timeout_usec);
 	case OPTION_FRAME_TIMEOUT: return parse_duration(argument, &o->frame_timeout_usec);
 	case OPTION_WRITE_TIMEOUT: return parse_duration(argument, &o->write_timeout_usec);
-	case OPTION_DRAIN_TIMEOUT: return parse_duration(argument, &o->drain_timeout_usec);
+	case OPTION_DRAIN_TIMEOUT: /* the peer has its answer: there is nothing to wait for without
+				      end */
+		return parse_duration(argument, &o->drain_timeout_usec) &&
+		       o->drain_timeout_usec > 0;
 	case OPTION_ON_STORAGE_ERROR:
 		return WORD_OPTION(argument, storage_errors, o->on_storage_error);
 	case OPTION_LOG: return WORD_OPTION(argument, log_targets, o->log);
@@ -130,7 +158,10 @@ set_defaults(struct options *o)
 	*o = (struct options){
 		.store = getenv("STATE_DIRECTORY"), /* of StateDirectory=, systemd.exec(5) */
 		.ack_templates = HL7_INETD_SYSCONFDIR "/ack.d",
+		.convert_templates = HL7_INETD_SYSCONFDIR "/convert.d",
+		.tables = HL7_INETD_SYSCONFDIR "/tables",
 		.max_message_bytes = 32 * MIB,
+		.max_result_bytes = 64 * MIB,
 		.messages = 1,
 		.idle_timeout_usec = 60 * USEC_PER_SEC,
 		.frame_timeout_usec = 60 * USEC_PER_SEC,
@@ -178,7 +209,8 @@ options_parse(struct options *o, int argc, char **argv)
 	if (optind < argc)
 		return complain("no arguments are taken, but got", argv[optind]);
 	if (!store_given && !o->store)
-		return complain("--store=DIR is needed (or --no-store, to acknowledge without storing)",
+		return complain(
+			"--store=DIR is needed (or --no-store, to acknowledge without storing)",
 			NULL);
 	return 0;
 }

@@ -19,10 +19,11 @@ enum log_target {
 };
 
 struct options {
-	const char *store; /* NULL: --no-store */
-	const char *ack_templates;
-	size_t max_message_bytes;
-	size_t messages; /* 0: until the peer closes */
+	const char *store;                                      /* NULL: --no-store */
+	const char *ack_templates, *convert_templates, *tables; /* directories */
+	size_t max_message_bytes, max_result_bytes;
+	bool reject_unmatched; /* messages that no conversion template wants */
+	size_t messages;       /* 0: until the peer closes */
 	usec_t idle_timeout_usec, frame_timeout_usec, write_timeout_usec, drain_timeout_usec;
 	enum ack_mode ack_mode;
 	enum storage_error_answer on_storage_error;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 
 /* Events that are no outcome of a frame; ack/outcome.c has the others. */
-#define ID_DATA_SKIPPED    "b1b9d5d329074c4f9b31e37834589e7b"
-#define ID_CONNECTION      "f33a7b82412344ca86335573268d8aa1"
-#define ID_TEMPLATE        "bbdf392647554654b44cc30b5d3ee956"
-#define ID_SYSTEM          "09b52c086b0542718d3c0adef8290874"
+#define ID_DATA_SKIPPED "b1b9d5d329074c4f9b31e37834589e7b"
+#define ID_CONNECTION   "f33a7b82412344ca86335573268d8aa1"
+#define ID_TEMPLATE     "bbdf392647554654b44cc30b5d3ee956"
+#define ID_SYSTEM       "09b52c086b0542718d3c0adef8290874"
 
 static void
 finish(const struct reporter *r, struct journal_entry *e)
@@ -72,12 +72,17 @@ report_message(const struct reporter *r, const struct message_report *m)
 	journal_number(&e, "HL7_DURATION_USEC", m->duration_usec);
 	if (m->store_name[0])
 		journal_text(&e, "HL7_STORE_NAME", m->store_name);
+	if (m->n_queued)
+		journal_number(&e, "HL7_QUEUED", m->n_queued);
+	if (m->template_name)
+		journal_text(&e, "HL7_TEMPLATE", m->template_name);
 	add_error(&e, m->error);
 	finish(r, &e);
 }
 
 static void
-report_skipped(const struct reporter *r, int priority, const char *text, uint64_t bytes, uint64_t offset)
+report_skipped(
+	const struct reporter *r, int priority, const char *text, uint64_t bytes, uint64_t offset)
 {
 	struct journal_entry e;
 
@@ -106,8 +111,29 @@ void
 report_late_data(const struct reporter *r, uint64_t offset)
 {
 	report_skipped(r, PRIORITY_WARNING,
-		"data followed the FS byte of a frame already answered: the message may be cut short",
+		"data followed the FS byte of a frame already answered: the message may be cut "
+		"short",
 		0, offset);
+}
+
+void
+report_unread(const struct reporter *r, uint64_t bytes, uint64_t offset)
+{
+	report_skipped(r, PRIORITY_NOTICE,
+		"frames behind the connection's last message were not taken", bytes, offset);
+}
+
+void
+report_unusable(const struct reporter *r, const char *directory, const char *name)
+{
+	struct journal_entry e;
+	char line[512];
+
+	(void)snprintf(line, sizeof(line),
+		"%s/%s: what it makes is no acknowledgement; the shipped template answered",
+		directory, name);
+	journal_begin(&e, PRIORITY_ERROR, ID_TEMPLATE, line);
+	finish(r, &e);
 }
 
 void

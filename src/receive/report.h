@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What the receiver tells the journal: one entry a message, one a fault; hl7-receive(8), LOGGING. */
+/* What the receiver tells the journal: one entry a message, one a fault; hl7-receive(8), LOGGING.
+ */
 
 #include "ack/outcome.h"
 #include "hl7/message.h"
@@ -19,11 +20,13 @@ struct message_report {
 	enum outcome outcome;
 	const struct message *message; /* NULL where there is no readable one */
 	const struct frame *frame;
-	const char *code;       /* of the answer, "" for none */
-	bool delivered;         /* the peer took the answer */
-	int error;              /* negative errno behind the outcome or the delivery, or 0 */
-	usec_t duration_usec;   /* from the frame's first byte to the end of the answer */
-	const char *store_name; /* "" when not stored */
+	const char *code;          /* of the answer, "" for none */
+	bool delivered;            /* the peer took the answer */
+	int error;                 /* negative errno behind the outcome or the delivery, or 0 */
+	usec_t duration_usec;      /* from the frame's first byte to the end of the answer */
+	const char *store_name;    /* in received/ or rejected/; "" when in neither */
+	size_t n_queued;           /* entries for destinations */
+	const char *template_name; /* that refused it, or NULL */
 };
 
 /* One entry for a frame that was judged. */
@@ -34,6 +37,13 @@ void report_deviations(const struct reporter *r, const struct frame *frame);
 
 /* Bytes came behind an FS after its frame had been answered: the frame may have been cut short. */
 void report_late_data(const struct reporter *r, uint64_t offset);
+
+/* The connection ended with frames that were received and not looked at: more messages than
+ * --messages. */
+void report_unread(const struct reporter *r, uint64_t bytes, uint64_t offset);
+
+/* A template of ack.d made something that is no acknowledgement; the shipped one answered. */
+void report_unusable(const struct reporter *r, const char *directory, const char *name);
 
 /* Frames without a payload were ignored. */
 void report_empty_frames(const struct reporter *r, uint64_t n);

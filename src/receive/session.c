@@ -3,6 +3,7 @@
 #include "hl7/timestamp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 /* Why a conversation ends before its last message. */
@@ -14,12 +15,12 @@ enum {
 struct conversation {
 	struct session *s;
 	struct frame_decoder decoder;
-	struct frame last;           /* the last one answered */
+	struct frame last; /* the last one answered */
 	usec_t idle_deadline;
-	usec_t frame_deadline;       /* 0 while no frame has begun */
+	usec_t frame_deadline; /* 0 while no frame has begun */
 	usec_t frame_started_usec;
 	uint64_t empty_frames;
-	int read_error;              /* of the connection, or of memory to read into */
+	int read_error; /* of the connection, or of memory to read into */
 	int exit_status;
 };
 
@@ -31,13 +32,13 @@ struct delivery {
 	bool readable; /* the message has a header */
 	enum outcome outcome;
 	struct buffer answer; /* framed */
-	struct span location; /* ERR-2 of a failed :required */
-	char location_bytes[ADDRESS_ERL_BYTES];
+	struct conversion conversion;
+	struct template_failures failures; /* with OUTCOME_VALUE_REFUSED */
 	struct message_report report;
 	char store_name[STORE_NAME_BYTES];
 };
 
-/* --- reading ----------------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 /* What came behind the FS of a frame already answered says whether it was the whole message. */
 static void
@@ -45,6 +46,8 @@ check_late_data(struct conversation *c)
 {
 	struct frame late = c->last;
 
+	if (c->last.payload.n == 0)
+		return; /* none was answered, or an empty one passed since */
 	if (frame_awaits_cr(&c->decoder) && frame_recheck(&c->decoder, &late) == FRAME_E_FS_INSIDE)
 		report_late_data(&c->s->reporter, late.fault_offset);
 }
@@ -77,7 +80,8 @@ note_beginning(struct conversation *c)
 	c->frame_started_usec = clock_monotonic_usec();
 }
 
-/* A read failed or waited too long: 0 with what there is of a frame and its outcome, or SESSION_E_ENDS. */
+/* A read failed or waited too long: 0 with what there is of a frame and its outcome, or
+ * SESSION_E_ENDS. */
 static int
 give_up(struct conversation *c, int r, struct frame *f, enum outcome *ret_outcome)
 {
@@ -134,19 +138,19 @@ next_frame(struct conversation *c, struct frame *f, enum outcome *ret_outcome)
 	return 0;
 }
 
-/* Before the commit, a look without waiting at what stands behind the FS: data there means that it was no
- * end. */
+/* Before the commit, a look without waiting at what stands behind the FS: data there means that it
+ * was no end. */
 static void
 look_behind(struct conversation *c, struct frame *f, enum outcome *outcome)
 {
 	if (!frame_awaits_cr(&c->decoder))
 		return;
 	(void)fill(c, 0, NULL); /* nothing there, or an error: told by the next read */
-	if (frame_recheck(&c->decoder, f) == FRAME_E_FS_INSIDE)
+	if (frame_recheck(&c->decoder, f) == FRAME_E_FS_INSIDE && *outcome == OUTCOME_STORED)
 		*outcome = OUTCOME_FS_INSIDE;
 }
 
-/* --- judging ----------------------------------------------------------------------------------------- */
+/* --- judging --------------------------------------------------------------------------------- */
 
 static bool
 is_blank(struct span s)
@@ -154,7 +158,7 @@ is_blank(struct span s)
 	size_t i;
 
 	for (i = 0; i < s.n; i++)
-		if (s.p[i] != ' ')
+		if (s.p[i] > ' ')
 			return false;
 	return true;
 }
@@ -178,6 +182,21 @@ judge_message(const struct message *m)
 	return is_blank(message_header_field(m, 10)) ? OUTCOME_NO_CONTROL_ID : OUTCOME_STORED;
 }
 
+/* Whether the frame is a beginning only. Its last field may be cut anywhere. */
+static bool
+is_head(enum outcome outcome)
+{
+	return outcome == OUTCOME_TOO_LARGE || outcome == OUTCOME_FRAME_TIMEOUT ||
+	       outcome == OUTCOME_NO_MEMORY;
+}
+
+/* Whether the control id stands there whole: another field or segment follows it. */
+static bool
+control_id_is_whole(const struct message *m)
+{
+	return m->header + 1 < m->n_segments || message_header_field(m, 11).p;
+}
+
 /* Puts together what framing, parsing and the message say: the first that is against it counts. */
 static enum outcome
 judge(struct delivery *d)
@@ -185,6 +204,8 @@ judge(struct delivery *d)
 	int parsed = message_parse(&d->message, d->frame->payload);
 
 	d->readable = d->message.n_headers > 0;
+	if (d->readable && is_head(d->outcome) && !control_id_is_whole(&d->message))
+		d->readable = false; /* half an id may be another message's */
 	if (d->outcome == OUTCOME_FRAME_LOST)
 		return OUTCOME_FRAME_LOST;
 	if (!d->readable)
@@ -198,7 +219,7 @@ judge(struct delivery *d)
 	return judge_message(&d->message);
 }
 
-/* --- answering --------------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------- */
 
 static enum ack_class
 class_of(const struct delivery *d)
@@ -226,58 +247,62 @@ write_now(usec_t now, char ret[TIMESTAMP_BYTES])
 	timestamp_format(seconds, (int)tm.tm_gmtoff, ret);
 }
 
+/* What templates can read beside the message. `timestamp` holds {now}. */
+static struct template_input
+template_input(struct delivery *d, char timestamp[TIMESTAMP_BYTES])
+{
+	struct session *s = d->c->s;
+	usec_t now = clock_realtime_usec();
+
+	write_now(now, timestamp);
+	return (struct template_input){
+		.message = &d->message,
+		.ids = &s->ids,
+		.now_usec = now,
+		.variables = {
+			[TEMPLATE_NOW] = span_str(timestamp),
+			[TEMPLATE_PEER_ADDRESS] = span_str(s->names.peer_address),
+			[TEMPLATE_LOCAL_PORT] = span_str(s->names.local_port),
+			[TEMPLATE_HOST] = span_str(s->host),
+		},
+	};
+}
+
 static int
 render_answer(struct delivery *d, struct buffer *rendered, struct template_failures *failures)
 {
 	struct session *s = d->c->s;
-	usec_t now = clock_realtime_usec();
 	char timestamp[TIMESTAMP_BYTES];
 	struct ack_answer answer = {
 		.message = &d->message,
 		.outcome = d->outcome,
 		.code = d->report.code,
-		.location = d->location,
-		.input = {
-			.ids = &s->ids,
-			.now_usec = now,
-			.variables = {
-				[TEMPLATE_PEER_ADDRESS] = span_str(s->names.peer_address),
-				[TEMPLATE_LOCAL_PORT] = span_str(s->names.local_port),
-				[TEMPLATE_HOST] = span_str(s->host),
-			},
-		},
+		.failures = &d->failures,
+		.input = template_input(d, timestamp),
 	};
+	int r = ack_render(&s->ack_templates, s->shipped, &answer, rendered, failures);
 
-	write_now(now, timestamp);
-	answer.input.variables[TEMPLATE_NOW] = span_str(timestamp);
-	return ack_render(&s->templates, s->shipped, &answer, rendered, failures);
-}
-
-static void
-note_required(struct delivery *d, const struct template_failures *failures)
-{
-	size_t n = 0;
-
-	if (failures->n > 0 && failures->at[0].segment[0])
-		n = address_format_erl(&failures->at[0], d->location_bytes);
-	d->location = span_of(d->location_bytes, n);
+	if (answer.unusable)
+		report_unusable(&s->reporter, s->options->ack_templates, answer.unusable);
+	return r;
 }
 
 /* What a failed rendering makes of the outcome. */
 static enum outcome
 outcome_of_rendering(int r)
 {
-	if (r == ACK_E_REQUIRED)
-		return OUTCOME_VALUE_REQUIRED;
+	if (r == ACK_E_REFUSED)
+		return OUTCOME_VALUE_REFUSED;
 	return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_TEMPLATE_BROKEN;
 }
 
-/* Makes the framed answer for the outcome in hand; none where none is owed. 0, or what went wrong. */
+/* Makes the framed answer for the outcome in hand; none where none is owed. 0, or what went wrong.
+ */
 static int
 prepare_answer(struct delivery *d, struct template_failures *failures)
 {
 	const struct message *m = &d->message;
-	struct buffer rendered = BUFFER_INIT(ACK_BYTES_MAX);
+	struct buffer rendered = BUFFER_INIT(0);
 	enum ack_class class = class_of(d);
 	int r;
 
@@ -289,6 +314,8 @@ prepare_answer(struct delivery *d, struct template_failures *failures)
 		message_header_field(m, 16));
 	if (!d->report.code[0])
 		return 0;
+	rendered.max = ack_bytes_max(m);
+	d->answer.max = rendered.max + 3;
 	r = render_answer(d, &rendered, failures);
 	if (r == 0)
 		r = frame_encode(&d->answer, buffer_span(&rendered));
@@ -296,8 +323,8 @@ prepare_answer(struct delivery *d, struct template_failures *failures)
 	return r;
 }
 
-/* The answer to a message that is not taken. It is made by the same templates, so it may fail as well; a
- * second time there is no answer. */
+/* The answer to a message that is not taken. It is made by the same templates, so it may fail as
+ * well; a second time there is no answer. */
 static void
 prepare_refusal(struct delivery *d)
 {
@@ -319,28 +346,96 @@ commit(struct delivery *d)
 		return 0;
 	if (s->store_error)
 		return s->store_error;
-	return store_commit(&s->store, d->frame->payload, d->store_name);
+	return store_commit(&s->store, d->frame->payload, d->conversion.entries, d->conversion.n,
+		d->store_name);
 }
 
-/* The answer is made before the commit: a message whose answer cannot be made is not taken. */
-static void
+static enum outcome
+convert(struct delivery *d)
+{
+	struct session *s = d->c->s;
+	char timestamp[TIMESTAMP_BYTES];
+	const struct template_input in = template_input(d, timestamp);
+	enum outcome outcome;
+
+	outcome = conversion_run(
+		&d->conversion, &s->convert_templates, &in, s->options->max_result_bytes);
+	if (outcome == OUTCOME_VALUE_REFUSED)
+		d->failures = d->conversion.failures;
+	if (outcome == OUTCOME_STORED && !d->conversion.wanted && s->options->reject_unmatched)
+		return OUTCOME_UNMATCHED;
+	return outcome;
+}
+
+/* Converts, prepares the answer, commits, in this order: a message that cannot be converted, or
+ * whose answer cannot be made, is not taken. Returns what became of it. */
+static enum outcome
 accept_message(struct delivery *d)
 {
+	enum outcome outcome = d->outcome == OUTCOME_STORED ? convert(d) : d->outcome;
 	struct template_failures failures = { .n = 0 };
-	int r = prepare_answer(d, &failures);
+	int r;
 
+	if (outcome != d->outcome)
+		return outcome;
+	r = prepare_answer(d, &failures);
 	if (r) {
-		d->outcome = outcome_of_rendering(r);
-		note_required(d, &failures);
-		prepare_refusal(d);
-		return;
+		d->failures = failures;
+		return outcome_of_rendering(r);
 	}
 	d->report.error = commit(d);
 	if (d->report.error == 0)
-		return;
+		return outcome;
 	d->store_name[0] = 0;
-	d->outcome = OUTCOME_STORAGE_FAILED;
-	prepare_refusal(d);
+	return OUTCOME_STORAGE_FAILED;
+}
+
+/* "why: value-refused", one line each fact; no field's text. */
+static void
+write_reason(const struct delivery *d, struct buffer *out)
+{
+	const struct outcome_info *info = outcome_info(d->outcome);
+	char line[512], erl[ADDRESS_ERL_BYTES], where[40];
+	size_t i;
+
+	(void)snprintf(line, sizeof(line), "outcome: %s\nanswer: %s\nreason: %s\npeer: %s\n",
+		info->name, d->report.code, info->text, d->c->s->names.peer_address);
+	(void)buffer_append(out, span_str(line));
+	if (d->conversion.template_name) {
+		(void)snprintf(line, sizeof(line), "template: %s\n", d->conversion.template_name);
+		(void)buffer_append(out, span_str(line));
+	}
+	for (i = 0; i < d->failures.n && i < TEMPLATE_FAILURES_MAX; i++) {
+		const struct template_failure *f = &d->failures.items[i];
+
+		erl[f->at.segment[0] ? address_format_erl(&f->at, erl) : 0] = 0;
+		where[0] = 0;
+		if (f->line) /* a character set is no line's */
+			(void)snprintf(where, sizeof(where), " (template line %u)", f->line);
+		(void)snprintf(line, sizeof(line), "value: %s%s: %s\n", erl, where,
+			template_refusal_text(f->refusal));
+		(void)buffer_append(out, span_str(line));
+	}
+}
+
+/* Keeps a refused message with its reason; that it cannot be kept changes nothing for the peer, who
+ * has it. */
+static void
+keep_refused(struct delivery *d)
+{
+	struct session *s = d->c->s;
+	struct buffer reason = BUFFER_INIT((size_t)64 * 1024);
+	int r;
+
+	if (!s->options->store || s->store_error || !outcome_info(d->outcome)->kept)
+		return;
+	write_reason(d, &reason);
+	r = store_reject(&s->store, d->frame->payload, buffer_span(&reason), d->store_name);
+	if (r < 0) {
+		d->store_name[0] = 0;
+		report_error(&s->reporter, "a refused message cannot be kept", r);
+	}
+	buffer_deinit(&reason);
 }
 
 static void
@@ -364,12 +459,15 @@ static void
 report(struct delivery *d)
 {
 	struct conversation *c = d->c;
+	bool queued = d->outcome == OUTCOME_STORED && c->s->options->store;
 
 	d->report.outcome = d->outcome;
 	d->report.frame = d->frame;
 	d->report.message = d->readable ? &d->message : NULL;
 	d->report.duration_usec = clock_monotonic_usec() - c->frame_started_usec;
 	d->report.store_name = d->store_name;
+	d->report.n_queued = queued ? d->conversion.n : 0;
+	d->report.template_name = d->conversion.template_name;
 	report_deviations(&c->s->reporter, d->frame);
 	report_message(&c->s->reporter, &d->report);
 	if (c->exit_status == 0)
@@ -394,8 +492,6 @@ handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
 	struct delivery d = {
 		.c = c,
 		.frame = f,
-		.message = MESSAGE_NULL,
-		.answer = BUFFER_INIT(ACK_BYTES_MAX + 3),
 		.outcome = outcome,
 		.report = { .code = "", .error = c->read_error },
 	};
@@ -406,19 +502,22 @@ handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
 	if (d.readable && d.outcome == OUTCOME_STORED && ack_is_acknowledgement(&d.message))
 		d.outcome = OUTCOME_ACKNOWLEDGEMENT;
 	if (d.outcome == OUTCOME_STORED || d.outcome == OUTCOME_ACKNOWLEDGEMENT)
-		accept_message(&d);
-	else
+		d.outcome = accept_message(&d);
+	if (d.outcome != OUTCOME_STORED && d.outcome != OUTCOME_ACKNOWLEDGEMENT) {
 		prepare_refusal(&d);
+		keep_refused(&d);
+	}
 	send_answer(&d);
 	report(&d);
 	more = goes_on(&d);
 	c->last = *f;
+	conversion_deinit(&d.conversion);
 	message_deinit(&d.message);
 	buffer_deinit(&d.answer);
 	return more ? SESSION_E_GOES_ON : SESSION_E_ENDS;
 }
 
-/* --- the whole --------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------- */
 
 static bool
 asked_to_stop(void)
@@ -450,8 +549,8 @@ converse_once(struct conversation *c)
 	return handle_frame(c, &f, outcome);
 }
 
-/* Lets the peer take the last answer: closing with bytes unread would reset the connection, and the kernel
- * would throw the answer away with it. */
+/* Lets the peer take the last answer: closing with bytes unread would reset the connection, and the
+ * kernel would throw the answer away with it. */
 static void
 drain(struct conversation *c)
 {
@@ -463,7 +562,8 @@ drain(struct conversation *c)
 	if (frame_awaits_cr(&c->decoder) && fill(c, deadline, NULL) == 0)
 		check_late_data(c);
 	while (n > 0)
-		if (connection_read(&c->s->connection, scratch, sizeof(scratch), deadline, NULL, &n))
+		if (connection_read(
+			    &c->s->connection, scratch, sizeof(scratch), deadline, NULL, &n))
 			n = 0;
 }
 
@@ -471,9 +571,12 @@ static void
 report_rest(struct conversation *c)
 {
 	struct frame rest = frame_head(&c->decoder);
+	size_t frames = frame_unread_frames_bytes(&c->decoder);
 
 	if (!frame_begun(&c->decoder))
 		report_deviations(&c->s->reporter, &rest);
+	if (frames > 0)
+		report_unread(&c->s->reporter, frames, rest.fault_offset - frames);
 	if (c->empty_frames > 0)
 		report_empty_frames(&c->s->reporter, c->empty_frames);
 }

@@ -3,6 +3,7 @@
 
 /* One connection's conversation: frame in, judged, committed, answered, reported; until it ends. */
 
+#include "receive/convert.h"
 #include "receive/options.h"
 #include "receive/report.h"
 #include "store/store.h"
@@ -13,15 +14,16 @@ struct session {
 	struct connection_names names;
 	struct reporter reporter;
 	struct store store;
-	int store_error;               /* why the store could not be opened, or 0 */
-	struct template_set templates; /* of ack.d */
-	struct template *shipped;
+	int store_error; /* why the store could not be opened, or 0 */
+	struct template_set ack_templates, convert_templates;
+	struct table_set tables;
+	struct template *shipped; /* acknowledgement */
 	bool templates_broken;
 	struct control_id_source ids;
-	char host[65]; /* HOST_NAME_MAX and a NUL */
+	char host[65];      /* HOST_NAME_MAX and a NUL */
 	sigset_t idle_mask; /* lets SIGTERM through: used only while no frame is in hand */
 };
 
-/* Runs the conversation to its end. Returns the exit status: of the worst outcome, 0 when all that went wrong
- * was the peer's. */
+/* Runs the conversation to its end. Returns the exit status: of the first outcome that has one, 0
+ * when all that went wrong was the peer's. */
 int session_run(struct session *s);

@@ -29,13 +29,14 @@ answer_judge(struct span payload, struct span id, enum verdict *ret_verdict)
 {
 	struct message m;
 	int r = message_parse(&m, payload), result = ANSWER_E_UNREADABLE;
-	size_t i;
+	size_t i, n = 0;
 
 	for (i = 0; r == 0 && i < m.n_segments; i++)
-		if (span_eq(message_segment_name(&m, i), SPAN("MSA"))) {
+		if (span_eq(message_segment_name(&m, i), SPAN("MSA")) && n++ == 0)
 			result = judge_msa(&m, i, id, ret_verdict);
-			break;
-		}
+	/* two that may contradict each other say nothing */
+	if (r == 0 && (n > 1 || m.n_headers > 1))
+		result = ANSWER_E_UNREADABLE;
 	message_deinit(&m);
 	return r < 0 ? r : result;
 }

@@ -9,7 +9,7 @@
 enum {
 	ANSWER_E_SUCCESS,
 	ANSWER_E_FOREIGN,    /* MSA-2 is not the control id that was sent */
-	ANSWER_E_UNREADABLE, /* no MSH, no MSA, or an unknown code in MSA-1 */
+	ANSWER_E_UNREADABLE, /* not one MSH and one MSA, or an unknown code in MSA-1 */
 };
 
 /* Which verdict an answer to the message with control id `id` is: 0, a condition or -ENOMEM. */

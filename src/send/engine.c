@@ -17,20 +17,20 @@
 #include <unistd.h>
 
 enum line_state {
-	LINE_IDLE,       /* no message in hand; the connection may be open */
+	LINE_IDLE, /* no message in hand; the connection may be open */
 	LINE_CONNECTING,
-	LINE_TALKING,    /* writing, and reading at the same time: an early answer is not missed */
+	LINE_TALKING, /* writing, and reading at the same time: an early answer is not missed */
 };
 
 /* One connection and the message that it carries now. */
 struct line {
 	enum line_state state;
-	int fd; /* -1 when there is none */
+	int fd;                         /* -1 when there is none */
 	const struct addrinfo *address; /* that is tried, or connected */
 	struct frame_decoder decoder;
 	struct buffer out;
 	size_t written;
-	size_t job;      /* the message's number in the whole run */
+	size_t job;                    /* the message's number in the whole run */
 	char id[CONTROL_ID_CHARS + 1]; /* with --new-id */
 	usec_t started_usec, deadline;
 	size_t n_answered; /* over this connection */
@@ -52,7 +52,7 @@ struct engine {
 	int error; /* of our own side: ends the run */
 };
 
-/* --- one line ---------------------------------------------------------------------------------------- */
+/* --- one line -------------------------------------------------------------------------------- */
 
 static void
 line_close(struct line *l)
@@ -73,7 +73,8 @@ message_of(const struct engine *e, size_t job)
 static struct span
 id_of(const struct engine *e, const struct line *l)
 {
-	return e->options->new_id ? span_str(l->id) : messages_id(e->messages, message_of(e, l->job));
+	return e->options->new_id ? span_str(l->id)
+				  : messages_id(e->messages, message_of(e, l->job));
 }
 
 static void
@@ -81,8 +82,9 @@ tell(const struct engine *e, const struct line *l, const char *text)
 {
 	const struct outgoing *o = &e->messages->items[message_of(e, l->job)];
 
-	(void)fprintf(stderr, "%shl7-send: %s, message %u: %s\n", e->progress.shown ? "\r\033[K" : "",
-		e->files->items[o->file].path, o->number, text);
+	(void)fprintf(stderr, "%shl7-send: %s, message %u: %s\n",
+		e->progress.shown ? "\r\033[K" : "", e->files->items[o->file].path, o->number,
+		text);
 }
 
 /* The message in hand has its verdict; the line is free for the next. */
@@ -141,8 +143,8 @@ line_connected(struct engine *e, struct line *l)
 	}
 }
 
-/* The peer closed a connection that had carried messages before, and said nothing to this one: most likely it
- * had closed before this one came. It is sent again once, over a new connection. */
+/* The peer closed a connection that had carried messages before, and said nothing to this one: most
+ * likely it had closed before this one came. It is sent again once, over a new connection. */
 static bool
 line_may_send_again(const struct line *l)
 {
@@ -180,7 +182,8 @@ line_fill(struct line *l)
 	return got < 0 ? -errno : got;
 }
 
-/* Whether nothing has come since the last answer: what comes before a message is sent cannot be its answer. */
+/* Whether nothing has come since the last answer: what comes before a message is sent cannot be its
+ * answer. */
 static bool
 line_is_quiet(struct line *l)
 {
@@ -240,7 +243,8 @@ line_answered(struct engine *e, struct line *l, const struct frame *f)
 		answer_print(f->payload, stdout);
 	}
 	if (r == ANSWER_E_FOREIGN)
-		line_fail(e, l, "the answer is another message's (MSA-2); the connection is closed");
+		line_fail(
+			e, l, "the answer is another message's (MSA-2); the connection is closed");
 	else if (r == ANSWER_E_UNREADABLE)
 		line_fail(e, l, "the answer is no acknowledgement");
 	else
@@ -309,7 +313,7 @@ line_timeout(struct engine *e, struct line *l)
 		line_fail(e, l, "no whole answer within --timeout; the connection is closed");
 }
 
-/* --- the whole --------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------- */
 
 /* When the next message may go: --rate spreads them evenly from the beginning. */
 static usec_t
@@ -404,8 +408,9 @@ show_progress(struct engine *e)
 	const size_t *n = e->tally->counts;
 	char text[128];
 
-	(void)snprintf(text, sizeof(text), "%zu of %zu messages answered, %zu not accepted", e->n_done,
-		e->n_jobs, n[VERDICT_ERROR] + n[VERDICT_REJECTED] + n[VERDICT_UNANSWERED]);
+	(void)snprintf(text, sizeof(text), "%zu of %zu messages answered, %zu not accepted",
+		e->n_done, e->n_jobs,
+		n[VERDICT_ERROR] + n[VERDICT_REJECTED] + n[VERDICT_UNANSWERED]);
 	progress_show(&e->progress, text);
 }
 

@@ -11,5 +11,5 @@
 struct addrinfo;
 
 /* Runs until every message has its verdict. 0 or a negative errno of our own side. */
-int engine_run(const struct options *o, const struct input_list *files, const struct messages *messages,
-	const struct addrinfo *addresses, struct tally *tally);
+int engine_run(const struct options *o, const struct input_list *files,
+	const struct messages *messages, const struct addrinfo *addresses, struct tally *tally);

@@ -34,7 +34,8 @@ load_file(struct messages *m, const struct input_path *file, uint32_t index)
 	if (r < 0)
 		return complain(path, strerrordesc_np(-r), EXIT_OS);
 	if (r == MESSAGES_E_NONE && file->from_directory)
-		return complain(path, "warning: no HL7 message found; the file is left out", EXIT_OK);
+		return complain(
+			path, "warning: no HL7 message found; the file is left out", EXIT_OK);
 	if (r == MESSAGES_E_NONE)
 		return complain(path, "no HL7 message found (no segment MSH)", EXIT_DATA);
 	if (r == MESSAGES_E_TOO_LARGE)
@@ -64,7 +65,8 @@ resolve(const char *target, struct addrinfo **ret)
 	int r = dial_resolve(target, ret);
 
 	if (r == DIAL_E_ADDRESS)
-		return usage_error("hl7-send", "HOST, HOST:PORT or [HOST]:PORT is expected, not", target);
+		return usage_error(
+			"hl7-send", "HOST, HOST:PORT or [HOST]:PORT is expected, not", target);
 	return r ? complain(target, "this host or port is not known", 3) : EXIT_OK;
 }
 
@@ -103,7 +105,8 @@ main(int argc, char **argv)
 		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
 	messages_init(&messages);
 	r = input_list(&list, o.files, o.n_files, &path);
-	status = r < 0 ? complain(path, strerrordesc_np(-r), EXIT_NO_INPUT) : load(&messages, &list);
+	status =
+		r < 0 ? complain(path, strerrordesc_np(-r), EXIT_NO_INPUT) : load(&messages, &list);
 	if (status == EXIT_OK)
 		status = send_all(&o, &list, &messages);
 	messages_deinit(&messages);

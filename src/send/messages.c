@@ -43,7 +43,8 @@ find_id(struct span message, struct outgoing *o)
 static int
 add(struct messages *m, struct span message, uint32_t file, uint32_t number)
 {
-	struct outgoing *grown, o = { .offset = m->bytes.n, .n = message.n, .file = file, .number = number };
+	struct outgoing *grown,
+		o = { .offset = m->bytes.n, .n = message.n, .file = file, .number = number };
 	size_t wanted = m->allocated ? m->allocated * 2 : 64;
 
 	if (m->n == MESSAGES_MAX)

@@ -14,8 +14,8 @@ struct options {
 	size_t n_files;
 	bool keep_open, new_id, quiet, summary;
 	size_t repeat, connections;
-	size_t rate;          /* messages per second, 0: as fast as answers come */
-	usec_t timeout_usec;  /* from the beginning of a connection or message to its whole answer */
+	size_t rate;         /* messages per second, 0: as fast as answers come */
+	usec_t timeout_usec; /* from the beginning of a connection or message to its whole answer */
 	size_t max_ack_bytes;
 };
 

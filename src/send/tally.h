@@ -16,12 +16,13 @@ enum verdict {
 	VERDICT_N,
 };
 
-/* Latencies in classes that are 1/16 of a power of two wide: 6 % off at most, whatever their number. */
-#define TALLY_CLASSES ((size_t)64 * 16)
+/* Latencies in buckets that are 1/16 of a power of two wide: 6 % off at most, whatever their
+ * number. */
+#define TALLY_BUCKETS ((size_t)64 * 16)
 
 struct tally {
 	size_t counts[VERDICT_N];
-	size_t latencies[TALLY_CLASSES];
+	size_t latencies[TALLY_BUCKETS];
 	size_t n_latencies;
 	usec_t slowest_usec;
 	uint64_t bytes; /* of messages that were answered */

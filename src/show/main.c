@@ -23,6 +23,7 @@ enum option_id {
 	OPTION_UNFOLD = 'u',
 	OPTION_NAMES = 'n',
 	OPTION_SKIP_EMPTY = 's',
+	OPTION_TEMPLATE = 't',
 	OPTION_CUT = 256,
 	OPTION_COLOR,
 };
@@ -33,6 +34,7 @@ static const struct option long_options[] = {
 	{ "unfold", no_argument, NULL, OPTION_UNFOLD },
 	{ "names", no_argument, NULL, OPTION_NAMES },
 	{ "skip-empty", no_argument, NULL, OPTION_SKIP_EMPTY },
+	{ "template", no_argument, NULL, OPTION_TEMPLATE },
 	{ "cut", required_argument, NULL, OPTION_CUT },
 	{ "color", required_argument, NULL, OPTION_COLOR },
 	{ 0 },
@@ -47,6 +49,7 @@ static const char help[] =
 	"  -u, --unfold        repetitions, components and subcomponents on lines of their own\n"
 	"  -n, --names         with the standard's field names\n"
 	"  -s, --skip-empty    leave empty fields out\n"
+	"  -t, --template      the message as a template that reproduces it, to be cut down\n"
 	"      --cut=N         show at most N bytes of a value\n"
 	"      --color=WHEN    auto, always or never (default: auto)\n"
 	"  -h, --help          this text\n"
@@ -81,6 +84,7 @@ set_option(struct show_options *o, int option)
 	case OPTION_UNFOLD: o->unfold = true; return true;
 	case OPTION_NAMES: o->names = true; return true;
 	case OPTION_SKIP_EMPTY: o->skip_empty = true; return true;
+	case OPTION_TEMPLATE: o->as_template = true; return true;
 	case OPTION_CUT: return parse_count(optarg, 1, CUT_MOST, &o->cut);
 	case OPTION_COLOR: return set_color(o, optarg);
 	case OPTION_HELP:
@@ -107,7 +111,7 @@ parse_options(struct show_options *o, int argc, char **argv)
 		.color = terminal && !getenv("NO_COLOR"),
 	};
 	for (;;) {
-		option = getopt_long(argc, argv, "hVuns", long_options, NULL);
+		option = getopt_long(argc, argv, "hVunst", long_options, NULL);
 		if (option == -1)
 			return 0;
 		if (option == OPTION_VERSION)
@@ -118,7 +122,8 @@ parse_options(struct show_options *o, int argc, char **argv)
 			return PARSE_E_DONE;
 		if (option == '?' || !set_option(o, option)) {
 			(void)usage_error(PROGRAM,
-				option == '?' ? "unknown or incomplete option" : "not a valid value",
+				option == '?' ? "unknown or incomplete option"
+					      : "not a valid value",
 				option == '?' ? NULL : optarg);
 			return PARSE_E_USAGE;
 		}
@@ -132,7 +137,7 @@ show_one(struct span bytes, const struct show_options *o)
 	int r = message_parse(&m, bytes);
 
 	if (r == 0)
-		r = show_message(&m, o, stdout);
+		r = o->as_template ? show_as_template(&m, stdout) : show_message(&m, o, stdout);
 	message_deinit(&m);
 	return r;
 }
@@ -176,7 +181,8 @@ show_path(const struct input_path *file, const struct show_options *o, size_t *n
 	if (r < 0)
 		return complain(file->path, strerrordesc_np(-r), EXIT_OS);
 	if (r > 0)
-		return complain(file->path, "the message has more segments than are indexed", EXIT_DATA);
+		return complain(
+			file->path, "the message has more segments than are indexed", EXIT_DATA);
 	if (*n_messages == before)
 		return complain(file->path, "no HL7 message found (no segment MSH)",
 			file->from_directory ? EXIT_OK : EXIT_DATA);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "show/names.h"
 
+#include "hl7/address.h"
+
 static const char *const msh[] = { "Field Separator", "Encoding Characters", "Sending Application",
 	"Sending Facility", "Receiving Application", "Receiving Facility", "Date/Time of Message",
 	"Security", "Message Type", "Message Control ID", "Processing ID", "Version ID",
@@ -20,8 +22,9 @@ static const char *const err[] = { "Error Code and Location", "Error Location", 
 	"Diagnostic Information", "User Message", "Inform Person Indicator", "Override Type",
 	"Override Reason Code", "Help Desk Contact Point" };
 
-static const char *const evn[] = { "Event Type Code", "Recorded Date/Time", "Date/Time Planned Event",
-	"Event Reason Code", "Operator ID", "Event Occurred", "Event Facility" };
+static const char *const evn[] = { "Event Type Code", "Recorded Date/Time",
+	"Date/Time Planned Event", "Event Reason Code", "Operator ID", "Event Occurred",
+	"Event Facility" };
 
 static const char *const pid[] = { "Set ID", "Patient ID", "Patient Identifier List",
 	"Alternate Patient ID", "Patient Name", "Mother's Maiden Name", "Date/Time of Birth",
@@ -117,6 +120,25 @@ field_name(struct span segment, size_t field)
 
 	for (i = 0; i < sizeof(segments) / sizeof(segments[0]); i++)
 		if (span_eq(segment, span_str(segments[i].segment)))
-			return field >= 1 && field <= segments[i].n ? segments[i].fields[field - 1] : "";
+			return field >= 1 && field <= segments[i].n ? segments[i].fields[field - 1]
+								    : "";
 	return "";
+}
+
+#define NAME_CHARS 36
+
+size_t
+name_index(struct span name)
+{
+	struct address a;
+	size_t i, at, index = 0;
+	uint8_t c;
+
+	if (name.n != 3 || address_parse(name, &a, &at))
+		return NAME_INDEXES;
+	for (i = 0; i < 3; i++) {
+		c = name.p[i];
+		index = index * NAME_CHARS + (size_t)(c >= 'A' ? c - 'A' : c - '0' + 26);
+	}
+	return index;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "show/show.h"
 #include "cli/output.h"
-#include "hl7/address.h"
 #include "show/names.h"
 
 #include <errno.h>
@@ -10,44 +9,15 @@
 /* A long address: OBX[10000]-5[10].10.10 in braces. */
 #define HOLE_BYTES 48
 
-/* Where in the message, counted as {0-9} does: by runs of line ends and field separators. */
-struct position {
-	size_t at; /* offset in the message */
-	size_t line, piece;
-};
-
 struct show {
 	const struct message *m;
 	const struct show_options *o;
 	FILE *out;
 	struct position position;
-	struct span name;   /* of the segment in hand */
-	bool named;         /* a hole can spell that name */
-	size_t occurrence;  /* from 1, among those of its name */
+	struct span name;  /* of the segment in hand */
+	bool named;        /* a hole can spell that name */
+	size_t occurrence; /* from 1, among those of its name */
 };
-
-static bool
-is_line_end(uint8_t c)
-{
-	return c == '\r' || c == '\n';
-}
-
-/* Moves the position on to an offset of the message; each byte is passed once. */
-static void
-move_position(struct position *p, const struct message *m, size_t to)
-{
-	uint8_t c;
-
-	for (; p->at < to; p->at++) {
-		c = m->bytes.p[p->at];
-		if (c == m->delimiters.field)
-			p->piece++;
-		if (is_line_end(c) && (p->at == 0 || !is_line_end(m->bytes.p[p->at - 1])))
-			p->line++;
-		if (is_line_end(c))
-			p->piece = 0;
-	}
-}
 
 static void
 paint(const struct show *s, const char *escape)
@@ -126,12 +96,13 @@ print_component(const struct show *s, const char *hole, size_t number, struct sp
 	}
 	for (i = 1; i <= n; i++) {
 		(void)snprintf(part, sizeof(part), "%s.%zu.%zu}", hole, number, i);
-		print_line(s, "", part, "", component_subcomponent(component, &s->m->delimiters, i));
+		print_line(
+			s, "", part, "", component_subcomponent(component, &s->m->delimiters, i));
 	}
 }
 
-/* The parts of one repetition; `hole` reads it, without its closing brace. A repetition of one value is
- * shown by the line of the field unless there are several. */
+/* The parts of one repetition; `hole` reads it, without its closing brace. A repetition of one
+ * value is shown by the line of the field unless there are several. */
 static void
 print_repetition(const struct show *s, const char *hole, struct span repetition, bool alone)
 {
@@ -174,7 +145,7 @@ print_field(struct show *s, size_t field, struct span value, bool is_separator)
 
 	if (n > 0)
 		(void)snprintf(hole + n, HOLE_BYTES - n, "}");
-	move_position(&s->position, s->m, (size_t)(value.p - s->m->bytes.p));
+	position_move(&s->position, s->m, (size_t)(value.p - s->m->bytes.p));
 	if (!is_separator) /* no position reads MSH-1: it is what splits */
 		(void)snprintf(position, sizeof(position), "{%zu-%zu}", s->position.line,
 			s->position.piece);
@@ -200,27 +171,6 @@ print_fields(struct show *s, size_t i)
 	}
 }
 
-/* The place of a segment's name among all that an address can spell; NAMES for others (wrapped text, a line
- * that is no segment), which no hole reads by name. */
-#define NAME_CHARS 36
-#define NAMES      ((size_t)NAME_CHARS * NAME_CHARS * NAME_CHARS)
-
-static size_t
-name_index(struct span name)
-{
-	struct address a;
-	size_t i, at, index = 0;
-	uint8_t c;
-
-	if (name.n != 3 || address_parse(name, &a, &at))
-		return NAMES;
-	for (i = 0; i < 3; i++) {
-		c = name.p[i];
-		index = index * NAME_CHARS + (size_t)(c >= 'A' ? c - 'A' : c - '0' + 26);
-	}
-	return index;
-}
-
 static void
 begin_segment(struct show *s, size_t i, size_t *counts)
 {
@@ -228,7 +178,7 @@ begin_segment(struct show *s, size_t i, size_t *counts)
 
 	s->name = message_segment_name(s->m, i);
 	index = name_index(s->name);
-	s->named = index < NAMES;
+	s->named = index < NAME_INDEXES;
 	s->occurrence = s->named ? ++counts[index] : 0;
 }
 
@@ -246,7 +196,7 @@ print_title(const struct show *s)
 int
 show_message(const struct message *m, const struct show_options *o, FILE *out)
 {
-	size_t *counts = calloc(NAMES, sizeof(*counts));
+	size_t *counts = calloc(NAME_INDEXES, sizeof(*counts));
 	struct show s = { .m = m, .o = o, .out = out };
 	size_t i;
 

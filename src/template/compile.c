@@ -3,8 +3,10 @@
 /* From a template's text to its operations: line by line, all problems reported in one pass. */
 
 #include "template/program.h"
+#include "template/suggest.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* An {if} or {each} whose {end} has not come yet. */
@@ -62,13 +64,26 @@ complain(struct compiler *c, const uint8_t *at, const char *text)
 	return TEMPLATE_E_INVALID;
 }
 
+static void
+warn(struct compiler *c, const uint8_t *at, const char *text)
+{
+	problem_add(c->problems, c->place.line, place_column(&c->place, at), true, "%s", text);
+}
+
+/* Two steps' outcomes: the fatal one, else the later problem. */
+static int
+keep_first(int first, int second)
+{
+	return first < 0 || second == 0 ? first : second;
+}
+
 static int
 add_op(struct compiler *c, struct op op)
 {
 	return VECTOR_APPEND(&c->t->ops, op) ? 0 : -ENOMEM;
 }
 
-/* --- text with holes --------------------------------------------------------------------------------- */
+/* --- text with holes ------------------------------------------------------------------------- */
 
 static int
 add_literal(struct compiler *c, struct span text)
@@ -77,7 +92,8 @@ add_literal(struct compiler *c, struct span text)
 
 	for (i = 0; i < text.n; i++)
 		if (text.p[i] < ' ' && text.p[i] != '\t')
-			return complain(c, text.p + i, "a control character cannot be part of a segment");
+			return complain(
+				c, text.p + i, "a control character cannot be part of a segment");
 	return text.n == 0 ? 0 : add_op(c, (struct op){ .kind = OP_LITERAL, .text = text });
 }
 
@@ -89,10 +105,21 @@ source_is_structure(const struct template *t, const struct hole *hole)
 
 	for (i = 0; i < hole->n_sources; i++) {
 		s = &t->sources.items[hole->first_source + i];
-		if (s->kind == SOURCE_MESSAGE || (s->kind == SOURCE_ADDRESS && s->address.field == 0))
+		if (s->kind == SOURCE_MESSAGE ||
+			(s->kind == SOURCE_ADDRESS && s->address.field == 0))
 			return true;
 	}
 	return false;
+}
+
+static bool
+has_open_text(struct span text)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < text.n; i++)
+		n += text.p[i] == '"';
+	return n % 2 == 1;
 }
 
 /* A hole of a segment; `text` starts behind its brace. Returns the bytes taken, brace included, in
@@ -105,14 +132,23 @@ add_hole(struct compiler *c, struct span text, bool alone, size_t *ret_n)
 
 	*ret_n = text.n;
 	if (end == text.n)
-		return complain(c, text.p - 1, "this hole has no closing }");
+		return complain(c, text.p - 1,
+			has_open_text(text) ? "the text has no closing \""
+					    : "this hole has no closing }");
 	*ret_n = end + 1;
 	r = parse_hole(c->t, &c->place, span_first(text, end), c->problems, &hole);
 	if (r)
 		return r;
 	if (!alone && source_is_structure(c->t, &c->t->holes.items[hole]))
-		return complain(c, text.p - 1, "a whole segment or message stands alone on its line");
+		return complain(
+			c, text.p - 1, "a whole segment or message stands alone on its line");
 	return add_op(c, (struct op){ .kind = OP_HOLE, .index = hole });
+}
+
+static bool
+doubled(struct span s)
+{
+	return s.n > 1 && s.p[0] == s.p[1];
 }
 
 /* The bytes before the next brace. */
@@ -124,12 +160,6 @@ literal_bytes(struct span s)
 	while (i < s.n && s.p[i] != '{' && s.p[i] != '}')
 		i++;
 	return i;
-}
-
-static bool
-doubled(struct span s)
-{
-	return s.n > 1 && s.p[0] == s.p[1];
 }
 
 /* One literal, brace or hole off the front of `rest`. */
@@ -159,8 +189,8 @@ add_piece(struct compiler *c, struct span line, struct span *rest)
 	return r;
 }
 
-/* Whether MSH-2 stands there as it was read: what cannot be used is replaced when a message is read, but
- * here it is a typing error. */
+/* Whether MSH-2 stands there as it was read: what cannot be used is replaced when a message is
+ * read, but here it is a typing error. */
 static bool
 spells(struct span line, const struct delimiters *d)
 {
@@ -171,7 +201,16 @@ spells(struct span line, const struct delimiters *d)
 	return span_eq(span_first(rest, span_find(rest, d->field)), span_of(chars, n));
 }
 
-/* A header line sets the delimiters; what is before its third field is written as the target has it. */
+/* "MSH" with nothing behind it. */
+static bool
+is_bare_header(struct span line)
+{
+	return span_eq(line, SPAN("MSH")) || span_eq(line, SPAN("FHS")) ||
+	       span_eq(line, SPAN("BHS"));
+}
+
+/* A header line sets the delimiters; what is before its third field is written as the target has
+ * it. */
 static int
 add_header(struct compiler *c, struct span line, struct span *ret_rest)
 {
@@ -179,14 +218,15 @@ add_header(struct compiler *c, struct span line, struct span *ret_rest)
 	size_t n;
 
 	*ret_rest = line;
-	if (!segment_is_header(line))
+	if (!segment_is_header(line) && !is_bare_header(line))
 		return 0;
 	if (delimiters_parse(line, &d) || !delimiters_usable(&d) || !spells(line, &d) ||
 		span_find(span_first(line, 4 + 5), '{') < 4 + 3)
 		return complain(c, line.p,
 			"the delimiters behind the segment name cannot be used; usual are |^~\\&");
 	if (c->has_header && !delimiters_equal(&d, &c->t->delimiters))
-		return complain(c, line.p, "the delimiters differ from those of the first header line");
+		return complain(
+			c, line.p, "the delimiters differ from those of the first header line");
 	c->has_header = true;
 	c->t->delimiters = d;
 	n = span_find(span_from(line, 4), d.field);
@@ -194,10 +234,84 @@ add_header(struct compiler *c, struct span line, struct span *ret_rest)
 	return add_op(c, (struct op){ .kind = OP_HEADER, .text = span_first(line, 3) });
 }
 
-static int
-keep_first(int first, int second)
+/* The bytes before the next field separator outside of holes. */
+static size_t
+field_bytes(struct span s, uint8_t separator)
 {
-	return first < 0 || second == 0 ? first : second;
+	size_t i = 0;
+
+	while (i < s.n && s.p[i] != separator) {
+		if (s.p[i] == '{' && doubled(span_from(s, i)))
+			i++;
+		else if (s.p[i] == '{')
+			i += hole_end(span_from(s, i + 1));
+		i++;
+	}
+	return i < s.n ? i : s.n;
+}
+
+/* Piece `n` of a line, from 0; a null span when there are fewer. */
+static struct span
+field_text(struct span line, uint8_t separator, size_t n)
+{
+	size_t bytes = field_bytes(line, separator);
+
+	for (; n > 0 && bytes < line.n; n--) {
+		line = span_from(line, bytes + 1);
+		bytes = field_bytes(line, separator);
+	}
+	return n > 0 ? SPAN_NULL : span_first(line, bytes);
+}
+
+static bool
+mentions(struct span text, const char *what)
+{
+	return text.n && memmem(text.p, text.n, what, strlen(what)) != NULL;
+}
+
+static bool
+is_type(struct span s, uint8_t component)
+{
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		if (i >= s.n || s.p[i] < '0' || s.p[i] > 'Z' || (s.p[i] > '9' && s.p[i] < 'A'))
+			return false;
+	return s.p[0] > '9' && (s.n == 3 || s.p[3] == component || s.p[3] == '{');
+}
+
+/* A header with a separator too many or too few still compiles, and then says nonsense. */
+static void
+warn_of_shift(struct compiler *c, struct span line)
+{
+	const struct delimiters *d = &c->t->delimiters;
+	struct span type = field_text(line, d->field, 8), id = field_text(line, d->field, 9),
+		    version = field_text(line, d->field, 11);
+	const uint8_t *begin = line.p;
+
+	if (!is_type(type, d->component) && !mentions(type, "MSH-9") && !mentions(type, "0-8") &&
+		!mentions(type, "ack.type"))
+		warn(c, type.p ? type.p : begin,
+			"MSH-9 is no message type here: are the fields shifted?");
+	if (id.n == 0)
+		warn(c, id.p ? id.p : begin,
+			"MSH-10, the control id, is empty here: are the fields shifted?");
+	if (!span_starts(version, SPAN("2.")) && !mentions(version, "MSH-12") &&
+		!mentions(version, "0-11"))
+		warn(c, version.p ? version.p : begin,
+			"MSH-12 is no version here: are the fields shifted?");
+}
+
+/* A slip in the name that a line begins with would travel as text. */
+static void
+warn_of_name(struct compiler *c, struct span line)
+{
+	struct span name = span_first(line, span_find(line, c->t->delimiters.field));
+
+	if (line.p[0] != '{' && !segment_is_header(line) &&
+		!(name.n == 3 && segment_is_known(name)))
+		warn(c, line.p,
+			"this line does not begin with a segment's name; local ones begin with Z");
 }
 
 static int
@@ -207,6 +321,9 @@ compile_segment(struct compiler *c, struct span line)
 	int r = add_header(c, line, &rest);
 
 	c->n_segments++;
+	warn_of_name(c, line);
+	if (r == 0 && span_starts(line, SPAN("MSH")))
+		warn_of_shift(c, line);
 	while (r >= 0 && rest.n > 0)
 		r = keep_first(r, add_piece(c, line, &rest));
 	if (r >= 0)
@@ -222,7 +339,7 @@ compile_message(struct compiler *c)
 	return add_op(c, (struct op){ .kind = OP_MESSAGE });
 }
 
-/* --- lines that steer -------------------------------------------------------------------------------- */
+/* --- lines that steer ------------------------------------------------------------------------ */
 
 static int
 begin_block(struct compiler *c, bool each, struct op op, const uint8_t *at)
@@ -249,17 +366,28 @@ steer_if(struct compiler *c, struct span argument)
 	if (parsed < 0)
 		return parsed;
 	/* the block is opened even with a broken condition: its {end} is not an error of its own */
-	r = begin_block(c, false, (struct op){ .kind = OP_JUMP_UNLESS, .index = condition }, argument.p);
+	r = begin_block(
+		c, false, (struct op){ .kind = OP_JUMP_UNLESS, .index = condition }, argument.p);
 	return keep_first(parsed, r);
 }
 
+static int
+begin_each(struct compiler *c, struct loop_scope loop, struct op op, const uint8_t *at)
+{
+	int r = begin_block(c, true, op, at);
+
+	if (r == 0)
+		c->place.loops[c->place.n_loops++] = loop;
+	return r;
+}
+
 static bool
-in_each(const struct compiler *c)
+in_each_error(const struct compiler *c)
 {
 	size_t i;
 
-	for (i = 0; i < c->n_blocks; i++)
-		if (c->blocks[i].each)
+	for (i = 0; i < c->place.n_loops; i++)
+		if (c->place.loops[i].kind == OP_EACH_ERROR)
 			return true;
 	return false;
 }
@@ -267,17 +395,36 @@ in_each(const struct compiler *c)
 static int
 steer_each(struct compiler *c, struct span argument)
 {
-	bool inside = in_each(c);
-	int r = begin_block(c, true, (struct op){ .kind = OP_EACH_ERROR }, argument.p);
+	struct loop_scope loop = { .kind = OP_EACH_SEGMENT };
+	size_t source = 0;
+	bool nested;
+	int r, begun;
 
-	if (r == 0 && inside)
-		return complain(c, argument.p, "{each error} cannot stand in another one");
-	if (r == 0 && !span_eq(argument, SPAN("error")))
-		return complain(c, argument.p, "an unknown {each}; known is {each error}");
-	return r;
+	if (span_eq(argument, SPAN("error"))) {
+		loop.kind = OP_EACH_ERROR;
+		nested = in_each_error(c);
+		begun = begin_each(c, loop, (struct op){ .kind = OP_EACH_ERROR }, argument.p);
+		if (begun == 0 && nested)
+			return complain(c, argument.p, "{each error} cannot stand in another one");
+		if (begun == 0 && c->t->kind != TEMPLATE_ACKNOWLEDGEMENT)
+			return complain(c, argument.p,
+				"{each error} is known in acknowledgement templates only");
+		return begun;
+	}
+	r = parse_each(c->t, &c->place, argument, c->problems, &source);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		loop.address = c->t->sources.items[source].address;
+	if (loop.address.field)
+		loop.kind = OP_EACH_REPETITION;
+	/* a broken one is opened as well: its {end} is not an error of its own */
+	begun = begin_each(c, loop, (struct op){ .kind = loop.kind, .index = source }, argument.p);
+	return keep_first(r, begun);
 }
 
-/* Closes the branch in hand: its end jumps to behind the {end}, and whoever skipped it comes here. */
+/* Closes the branch in hand: its end jumps to behind the {end}, and whoever skipped it comes here.
+ */
 static int
 end_branch(struct compiler *c, struct block *b)
 {
@@ -341,7 +488,9 @@ steer_end(struct compiler *c, struct span argument)
 	if (c->n_blocks == 0)
 		return complain(c, argument.p, "{end} without an {if} or {each} before it");
 	b = &c->blocks[--c->n_blocks];
-	if (b->each && add_op(c, (struct op){ .kind = OP_JUMP, .target = b->begin }))
+	if (b->each)
+		c->place.n_loops--;
+	if (b->each && add_op(c, (struct op){ .kind = OP_NEXT, .target = b->begin + 1 }))
 		return -ENOMEM;
 	ops = c->t->ops.items;
 	if (b->open_jump != NO_OP)
@@ -357,10 +506,10 @@ static int
 steer_when(struct compiler *c, struct span argument)
 {
 	if (c->t->has_when)
-		return complain(c, argument.p, "a template has one {when}; join conditions with \"and\"");
-	if (c->n_blocks > 0)
-		return complain(c, argument.p, "{when} stands outside of {if} and {each}");
+		return complain(
+			c, argument.p, "a template has one {when}; join conditions with \"and\"");
 	c->t->has_when = true;
+	c->t->when_text = argument;
 	return parse_condition(c->t, &c->place, argument, c->problems, &c->t->when);
 }
 
@@ -373,18 +522,93 @@ steer_delimiters(struct compiler *c, struct span argument)
 	return 0;
 }
 
+static bool
+is_destination_char(uint8_t ch)
+{
+	return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+	       ch == '-' || ch == '_';
+}
+
+static int
+add_destination(struct compiler *c, struct span name)
+{
+	size_t i;
+
+	for (i = 0; i < name.n; i++)
+		if (!is_destination_char(name.p[i]))
+			return complain(c, name.p + i,
+				"a destination's name has letters, digits, - and _ only");
+	if (name.n > TEMPLATE_DESTINATION_CHARS)
+		return complain(c, name.p, "a destination's name has at most 64 characters");
+	for (i = 0; i < c->t->n_destinations; i++)
+		if (span_eq(c->t->destinations[i], name))
+			return complain(c, name.p, "this destination is named twice");
+	if (c->t->n_destinations == TEMPLATE_DESTINATIONS_MAX)
+		return complain(c, name.p, "a template has at most 32 destinations");
+	c->t->destinations[c->t->n_destinations++] = name;
+	return 0;
+}
+
+static int
+steer_to(struct compiler *c, struct span argument)
+{
+	struct span rest = argument, name;
+	int r = 0;
+
+	if (c->t->kind != TEMPLATE_CONVERSION)
+		return complain(
+			c, argument.p, "an acknowledgement goes back to the sender: no {to}");
+	while (r >= 0 && span_cut(&rest, ' ', &name))
+		if (name.n > 0)
+			r = keep_first(r, add_destination(c, name));
+	return r;
+}
+
+/* The name ends at " or \"substitute\"", if that follows. */
+static size_t
+charset_name_bytes(struct span argument)
+{
+	const uint8_t *p = memmem(argument.p, argument.n, " or ", 4);
+
+	return p ? (size_t)(p - argument.p) : argument.n;
+}
+
+static int
+steer_charset(struct compiler *c, struct span argument)
+{
+	struct span name = span_first(argument, charset_name_bytes(argument));
+	struct span rest = span_from(argument, name.n + strlen(" or "));
+	int r;
+
+	if (c->t->charset)
+		return complain(c, argument.p, "a template has one {charset}");
+	c->t->charset = charset_find(name);
+	if (!c->t->charset)
+		return complain(c, name.p,
+			"unknown character set; usual are UTF-8, 8859/1, windows-1252, GB "
+			"18030-2000");
+	if (name.n == argument.n)
+		return 0;
+	c->t->has_substitute = true;
+	r = parse_quoted(c->t, &c->place, rest, c->problems, &c->t->substitute, &rest);
+	return r || rest.n == 0 ? r : complain(c, rest.p, "nothing may follow the substitute");
+}
+
 static const struct steer {
 	const char *name;
 	bool argument; /* wants one */
 	int (*compile)(struct compiler *c, struct span argument);
+	bool whole; /* is about the whole template: not inside of {if} and {each} */
 } steers[] = {
-	{ "when", true, steer_when },
-	{ "delimiters", true, steer_delimiters },
-	{ "if", true, steer_if },
-	{ "elif", true, steer_elif },
-	{ "else", false, steer_else },
-	{ "each", true, steer_each },
-	{ "end", false, steer_end },
+	{ "when", true, steer_when, true },
+	{ "to", true, steer_to, true },
+	{ "delimiters", true, steer_delimiters, true },
+	{ "charset", true, steer_charset, true },
+	{ "if", true, steer_if, false },
+	{ "elif", true, steer_elif, false },
+	{ "else", false, steer_else, false },
+	{ "each", true, steer_each, false },
+	{ "end", false, steer_end, false },
 };
 
 static bool
@@ -440,6 +664,25 @@ find_steer(struct span inside)
 	return NULL;
 }
 
+/* "{iff PID-8}": a word that steers nothing, with something behind it, is no hole either. */
+static bool
+complain_of_word(struct compiler *c, struct span inside)
+{
+	static const char *const names[] = { "when", "to", "delimiters", "charset", "if", "elif",
+		"else", "each", "end" };
+	struct span word = span_first(inside, word_bytes(inside));
+	struct span behind = trim(span_from(inside, word.n));
+	const char *near = suggest_word(word, names, sizeof(names) / sizeof(names[0]));
+	char text[80];
+
+	if (!near || behind.n == 0 || span_starts(behind, SPAN("or ")) || behind.p[0] == ':' ||
+		behind.p[0] == '.')
+		return false;
+	(void)snprintf(text, sizeof(text), "unknown word; did you mean {%s …}?", near);
+	(void)complain(c, word.p, text);
+	return true;
+}
+
 static int
 compile_steer(struct compiler *c, const struct steer *steer, struct span inside)
 {
@@ -449,6 +692,10 @@ compile_steer(struct compiler *c, const struct steer *steer, struct span inside)
 		return complain(c, argument.p, "something is expected behind this word");
 	if (!steer->argument && argument.n > 0)
 		return complain(c, argument.p, "nothing may follow this word");
+	if (steer->whole && c->n_blocks > 0)
+		return complain(c, inside.p,
+			"{when}, {to}, {delimiters} and {charset} stand outside of {if} and "
+			"{each}");
 	return steer->compile(c, argument);
 }
 
@@ -464,19 +711,22 @@ static int
 compile_line(struct compiler *c, struct span line)
 {
 	const struct steer *steer;
-	struct span inside;
+	struct span inside, text = without_indent(line);
 
-	if (trim(line).n == 0 || line.p[0] == '#')
+	/* an indented comment is one as well: no segment's name begins with # */
+	if (trim(line).n == 0 || text.p[0] == '#')
 		return 0;
 	if (!only_braces(line, &inside))
-		return compile_segment(c, without_indent(line));
+		return compile_segment(c, text);
 	if (span_eq(inside, SPAN("message")))
 		return compile_message(c);
 	steer = find_steer(inside);
-	return steer ? compile_steer(c, steer, inside) : compile_segment(c, trim(line));
+	if (steer)
+		return compile_steer(c, steer, inside);
+	return complain_of_word(c, inside) ? TEMPLATE_E_INVALID : compile_segment(c, trim(line));
 }
 
-/* --- the whole --------------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------- */
 
 static int
 finish(struct compiler *c)
@@ -505,7 +755,8 @@ compile(struct compiler *c)
 	while (r >= 0 && span_cut(&rest, '\n', &line)) {
 		if (line.n && line.p[line.n - 1] == '\r')
 			line.n--;
-		c->place = (struct place){ .line_text = line, .line = c->place.line + 1 };
+		c->place.line_text = line;
+		c->place.line++;
 		r = compile_line(c, line);
 	}
 	return r < 0 ? r : finish(c);
@@ -531,9 +782,10 @@ template_new(struct span source)
 }
 
 int
-template_compile(struct span source, struct template **ret, struct problems *problems)
+template_compile(struct span source, enum template_kind kind, const struct table_set *tables,
+	struct template **ret, struct problems *problems)
 {
-	struct compiler c = { .problems = problems };
+	struct compiler c = { .problems = problems, .place = { .tables = tables } };
 	size_t errors_before = problems->n_errors;
 	int r;
 
@@ -545,6 +797,7 @@ template_compile(struct span source, struct template **ret, struct problems *pro
 	c.t = template_new(source);
 	if (!c.t)
 		return -ENOMEM;
+	c.t->kind = kind;
 	r = compile(&c);
 	if (r >= 0)
 		r = problems->n_errors > errors_before ? TEMPLATE_E_INVALID : 0;
@@ -558,8 +811,15 @@ template_compile(struct span source, struct template **ret, struct problems *pro
 void
 template_free(struct template *t)
 {
+	size_t i;
+
 	if (!t)
 		return;
+	for (i = 0; i < t->texts.n; i++)
+		free(t->texts.items[i]);
+	free(t->texts.items);
+	free(t->slots.items);
+	free(t->filters.items);
 	free(t->ops.items);
 	free(t->holes.items);
 	free(t->sources.items);

@@ -3,8 +3,12 @@
 /* Holes and conditions: a tokenizer with one token of look-ahead and a recursive descent. */
 
 #include "template/program.h"
+#include "template/suggest.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 enum token_kind {
 	TOKEN_END,
@@ -43,10 +47,11 @@ static bool
 is_word_byte(uint8_t c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		(c && strchr("-._[]*", c) != NULL);
+	       (c && strchr("-._[]*", c) != NULL);
 }
 
-/* The bytes of the string that `s` starts with, quotes included; "" inside is a quote. 0 without an end. */
+/* The bytes of the string that `s` starts with, quotes included; "" inside is a quote. 0 without an
+ * end. */
 static size_t
 string_bytes(struct span s)
 {
@@ -120,9 +125,15 @@ advance(struct parser *p)
 	p->rest = span_from(p->rest, n);
 }
 
-static int
-complain_at(struct parser *p, const uint8_t *at, const char *text)
+static int __attribute__((format(printf, 3, 4)))
+complain_at(struct parser *p, const uint8_t *at, const char *format, ...)
 {
+	char text[PROBLEM_TEXT_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
 	problem_add(p->problems, p->place->line, place_column(p->place, at), false, "%s", text);
 	return TEMPLATE_E_INVALID;
 }
@@ -130,7 +141,19 @@ complain_at(struct parser *p, const uint8_t *at, const char *text)
 static int
 complain(struct parser *p, const char *text)
 {
-	return complain_at(p, p->token.p, text);
+	return complain_at(p, p->token.p, "%s", text);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+warn_at(struct parser *p, const uint8_t *at, const char *format, ...)
+{
+	char text[PROBLEM_TEXT_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	problem_add(p->problems, p->place->line, place_column(p->place, at), true, "%s", text);
 }
 
 static bool
@@ -139,36 +162,63 @@ word_is(const struct parser *p, struct span word)
 	return p->kind == TOKEN_WORD && span_eq(p->token, word);
 }
 
-static const struct {
-	const char *name;
-	enum template_variable variable;
-} variables[] = {
-	{ "now", TEMPLATE_NOW },
-	{ "id", TEMPLATE_ID },
-	{ "host", TEMPLATE_HOST },
-	{ "peer.address", TEMPLATE_PEER_ADDRESS },
-	{ "local.port", TEMPLATE_LOCAL_PORT },
-	{ "ack.code", TEMPLATE_ACK_CODE },
-	{ "ack.type", TEMPLATE_ACK_TYPE },
-	{ "ack.text", TEMPLATE_ACK_TEXT },
-	{ "error.location", TEMPLATE_ERROR_LOCATION },
-	{ "error.eld", TEMPLATE_ERROR_ELD },
-	{ "error.code", TEMPLATE_ERROR_CODE },
-	{ "error.severity", TEMPLATE_ERROR_SEVERITY },
-	{ "error.text", TEMPLATE_ERROR_TEXT },
+static const char *const variable_names[TEMPLATE_N_VARIABLES] = {
+	[TEMPLATE_NOW] = "now",
+	[TEMPLATE_ID] = "id",
+	[TEMPLATE_ROUND] = "n",
+	[TEMPLATE_ACK_CODE] = "ack.code",
+	[TEMPLATE_ACK_TYPE] = "ack.type",
+	[TEMPLATE_ACK_TEXT] = "ack.text",
+	[TEMPLATE_ERROR_LOCATION] = "error.location",
+	[TEMPLATE_ERROR_ELD] = "error.eld",
+	[TEMPLATE_ERROR_CODE] = "error.code",
+	[TEMPLATE_ERROR_SEVERITY] = "error.severity",
+	[TEMPLATE_ERROR_TEXT] = "error.text",
+	[TEMPLATE_PEER_ADDRESS] = "peer.address",
+	[TEMPLATE_LOCAL_PORT] = "local.port",
+	[TEMPLATE_HOST] = "host",
 };
 
 static bool
 find_variable(struct span word, enum template_variable *ret)
 {
-	size_t i;
+	unsigned i;
 
-	for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
-		if (span_eq(word, span_str(variables[i].name))) {
-			*ret = variables[i].variable;
+	if (word.p[0] < 'a') /* addresses and positions, which are most: no name begins so */
+		return false;
+	for (i = 0; i < TEMPLATE_N_VARIABLES; i++)
+		if (span_eq(word, span_str(variable_names[i]))) {
+			*ret = i;
 			return true;
 		}
 	return false;
+}
+
+static bool
+in_loop(const struct parser *p, enum op_kind kind)
+{
+	size_t i;
+
+	for (i = 0; i < p->place->n_loops; i++)
+		if (kind == OP_NEXT || p->place->loops[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* Whether the name means something here. */
+static int
+check_variable(struct parser *p, enum template_variable variable)
+{
+	bool error = variable >= TEMPLATE_ERROR_LOCATION && variable <= TEMPLATE_ERROR_TEXT;
+	bool ack = variable >= TEMPLATE_ACK_CODE && variable <= TEMPLATE_ACK_TEXT;
+
+	if ((error || ack) && p->t->kind != TEMPLATE_ACKNOWLEDGEMENT)
+		return complain(p, "ack.… and error.… are known in acknowledgement templates only");
+	if (error && !in_loop(p, OP_EACH_ERROR))
+		return complain(p, "error.… stands between {each error} and its {end}");
+	if (variable == TEMPLATE_ROUND && !in_loop(p, OP_NEXT))
+		return complain(p, "{n} stands between {each …} and its {end}");
+	return 0;
 }
 
 /* "0-9": two numbers, both below ADDRESS_NUMBER_MAX. */
@@ -201,10 +251,122 @@ address_problem(int condition)
 	case ADDRESS_E_BRACKET: return "a ] is missing";
 	case ADDRESS_E_PARENTHESES:
 		return "(n) is counted from 0 by other tools; write [n], counted from 1";
-	case ADDRESS_E_TRAILING: return "nothing may follow the address here";
-	default:
-		return "neither an address (PID-3.1), a position (0-9), a text in quotes nor a known name";
+	default: return "nothing may follow the address here";
 	}
+}
+
+/* "pid-3.1" */
+static bool
+is_address_in_small_letters(struct span word)
+{
+	uint8_t capital[32];
+	struct address a;
+	size_t i, at;
+
+	if (word.n > sizeof(capital))
+		return false;
+	for (i = 0; i < word.n; i++)
+		capital[i] = (uint8_t)(word.p[i] >= 'a' && word.p[i] <= 'z' ? word.p[i] - 32
+									    : word.p[i]);
+	return word.n > 3 && address_parse(span_of(capital, word.n), &a, &at) == 0;
+}
+
+static int
+complain_unknown(struct parser *p, struct span word)
+{
+	const char *names[TEMPLATE_N_VARIABLES + 1];
+	const char *near;
+	int n = word.n > 40 ? 40 : (int)word.n;
+
+	memcpy(names, variable_names, sizeof(variable_names));
+	names[TEMPLATE_N_VARIABLES] = "message";
+	near = suggest_word(word, names, TEMPLATE_N_VARIABLES + 1);
+	if (!near && is_address_in_small_letters(word))
+		return complain_at(p, word.p, "segments are written in capital letters");
+	if (near)
+		return complain_at(p, word.p, "unknown name \"%.*s\"; did you mean %s?", n,
+			(const char *)word.p, near);
+	return complain_at(p, word.p,
+		"\"%.*s\" is no address (PID-3.1), position (0-9), text in quotes or known name", n,
+		(const char *)word.p);
+}
+
+static int
+check_segment(struct parser *p, const struct address *a)
+{
+	struct span name = span_of(a->segment, 3);
+	const char *near;
+
+	if (segment_is_known(name))
+		return 0;
+	near = suggest_segment(name);
+	if (near)
+		return complain_at(
+			p, p->token.p, "unknown segment %s; did you mean %s?", a->segment, near);
+	return complain_at(
+		p, p->token.p, "unknown segment %s; local ones begin with Z", a->segment);
+}
+
+/* In a round of {each OBX} there is one OBX: no second can ever be read. */
+static void
+warn_of_scope(struct parser *p, const struct address *a)
+{
+	const struct loop_scope *l;
+	size_t i;
+
+	for (i = 0; i < p->place->n_loops; i++) {
+		l = &p->place->loops[i];
+		if (l->kind == OP_EACH_SEGMENT && strcmp(l->address.segment, a->segment) == 0 &&
+			a->occurrence > 1)
+			warn_at(p, p->token.p,
+				"there is one %s in a round of {each %s}: this is always empty",
+				a->segment, a->segment);
+		if (l->kind == OP_EACH_REPETITION && strcmp(l->address.segment, a->segment) == 0 &&
+			l->address.field == a->field && l->address.occurrence == a->occurrence &&
+			a->repetition > 1 && a->repetition != ADDRESS_ALL)
+			warn_at(p, p->token.p,
+				"a number here leaves the round of {each}: it counts all "
+				"repetitions");
+	}
+}
+
+/* Orders begin with their ORC, or OBR: a round that is smaller than an order ends with the next
+ * one's. */
+static void
+warn_of_next_group(struct parser *p, const struct address *a)
+{
+	static const char *const inside[][2] = { { "OBR", "ORC" }, { "OBX", "ORC" },
+		{ "OBX", "OBR" } };
+	const struct loop_scope *l;
+	bool around = false, smaller = false;
+	size_t i, j;
+
+	for (i = 0; i < p->place->n_loops; i++) {
+		l = &p->place->loops[i];
+		around |= l->kind == OP_EACH_SEGMENT && strcmp(l->address.segment, a->segment) == 0;
+		for (j = 0; j < sizeof(inside) / sizeof(inside[0]); j++)
+			smaller |= l->kind == OP_EACH_SEGMENT &&
+				   strcmp(l->address.segment, inside[j][0]) == 0 &&
+				   strcmp(a->segment, inside[j][1]) == 0;
+	}
+	if (smaller && !around)
+		warn_at(p, p->token.p,
+			"without {each %s} around it, this can be the next order's %s", a->segment,
+			a->segment);
+}
+
+static int
+find_slot(struct template *t, const struct address *a, size_t *ret)
+{
+	struct slot slot = { .occurrence = a->occurrence ? a->occurrence : 1 };
+	size_t i;
+
+	memcpy(slot.segment, a->segment, sizeof(slot.segment));
+	for (i = 0; i < t->slots.n; i++)
+		if (memcmp(&t->slots.items[i], &slot, sizeof(slot)) == 0)
+			break;
+	*ret = i;
+	return i < t->slots.n || VECTOR_APPEND(&t->slots, slot) ? 0 : -ENOMEM;
 }
 
 static int
@@ -215,11 +377,55 @@ parse_address(struct parser *p, struct source *s)
 
 	*s = (struct source){ .kind = SOURCE_ADDRESS };
 	r = address_parse(p->token, &s->address, &at);
+	if (r == ADDRESS_E_SEGMENT ||
+		(r == ADDRESS_E_TRAILING && at == 3 && is_word_byte(p->token.p[at]) &&
+			p->token.p[at] != '.'))
+		return complain_unknown(p, p->token);
 	if (r)
-		return complain_at(p, p->token.p + at, address_problem(r));
+		return complain_at(p, p->token.p + at, "%s", address_problem(r));
 	if (p->rest.n && p->rest.p[0] == '(')
-		return complain_at(p, p->rest.p, address_problem(ADDRESS_E_PARENTHESES));
-	return 0;
+		return complain_at(p, p->rest.p, "%s", address_problem(ADDRESS_E_PARENTHESES));
+	r = check_segment(p, &s->address);
+	if (r)
+		return r;
+	warn_of_scope(p, &s->address);
+	warn_of_next_group(p, &s->address);
+	return find_slot(p->t, &s->address, &s->slot);
+}
+
+/* The text between quotes; where "" stands for a quote, a copy that the template owns. */
+static int
+unquote(struct template *t, struct span token, struct span *ret)
+{
+	struct span inside = span_of(token.p + 1, token.n - 2);
+	uint8_t *copy;
+	size_t i, n = 0;
+
+	*ret = inside;
+	if (!memmem(inside.p, inside.n, "\"\"", 2))
+		return 0;
+	copy = malloc(inside.n + 1);
+	if (!copy)
+		return -ENOMEM;
+	for (i = 0; i < inside.n; i++) {
+		copy[n++] = inside.p[i];
+		i += inside.p[i] == '"'; /* two stand for one */
+	}
+	*ret = span_of(copy, n);
+	if (VECTOR_APPEND(&t->texts, copy))
+		return 0;
+	free(copy);
+	return -ENOMEM;
+}
+
+static int
+parse_string(struct parser *p, struct span *ret)
+{
+	if (p->kind == TOKEN_BAD && p->token.n == 0)
+		return complain_at(p, p->rest.p, "the text has no closing \"");
+	if (p->kind != TOKEN_STRING)
+		return complain(p, "a text in quotes is expected here");
+	return unquote(p->t, p->token, ret);
 }
 
 static int
@@ -227,80 +433,303 @@ parse_source(struct parser *p, struct source *s)
 {
 	enum template_variable variable;
 
-	if (p->kind == TOKEN_STRING) {
-		*s = (struct source){ .kind = SOURCE_TEXT,
-			.text = span_of(p->token.p + 1, p->token.n - 2) };
-		return 0;
+	if (p->kind == TOKEN_STRING || (p->kind == TOKEN_BAD && p->token.n == 0)) {
+		*s = (struct source){ .kind = SOURCE_TEXT };
+		return parse_string(p, &s->text);
 	}
-	if (p->kind == TOKEN_BAD && p->token.n == 0)
-		return complain_at(p, p->rest.p, "the text has no closing \"");
 	if (p->kind != TOKEN_WORD)
-		return complain(p, "an address, a position, a text in quotes or a name is expected here");
+		return complain(
+			p, "an address, a position, a text in quotes or a name is expected here");
 	if (span_eq(p->token, SPAN("message"))) {
 		*s = (struct source){ .kind = SOURCE_MESSAGE };
 		return 0;
 	}
 	if (find_variable(p->token, &variable)) {
 		*s = (struct source){ .kind = SOURCE_VARIABLE, .variable = variable };
-		return 0;
+		return check_variable(p, variable);
 	}
 	return parse_position(p->token, s) ? 0 : parse_address(p, s);
+}
+
+/* --- filters --------------------------------------------------------------------------------- */
+
+/* What a filter takes between its parentheses. */
+enum arguments {
+	ARGUMENTS_NONE,
+	ARGUMENTS_TABLE,       /* (table) or (table, "default") */
+	ARGUMENTS_TEXT,        /* ("text") */
+	ARGUMENTS_NUMBER,      /* (20) */
+	ARGUMENTS_NUMBER_TEXT, /* (6, "0") */
+	ARGUMENTS_TEXTS,       /* ("a", "b") */
+};
+
+#define FILTER_NUMBER_MAX 100000
+
+static const char *const filter_names[] = { "required", "map", "date", "upper", "lower", "trim",
+	"first", "pad", "replace" };
+
+static const enum arguments filter_arguments[] = {
+	[FILTER_REQUIRED] = ARGUMENTS_NONE,
+	[FILTER_MAP] = ARGUMENTS_TABLE,
+	[FILTER_DATE] = ARGUMENTS_TEXT,
+	[FILTER_UPPER] = ARGUMENTS_NONE,
+	[FILTER_LOWER] = ARGUMENTS_NONE,
+	[FILTER_TRIM] = ARGUMENTS_NONE,
+	[FILTER_FIRST] = ARGUMENTS_NUMBER,
+	[FILTER_PAD] = ARGUMENTS_NUMBER_TEXT,
+	[FILTER_REPLACE] = ARGUMENTS_TEXTS,
+};
+
+#define N_FILTERS (sizeof(filter_names) / sizeof(filter_names[0]))
+
+static int
+expect(struct parser *p, enum token_kind kind, const char *text)
+{
+	if (p->kind != kind)
+		return complain(p, text);
+	advance(p);
+	return 0;
+}
+
+static int
+take_string(struct parser *p, struct span *ret)
+{
+	int r = parse_string(p, ret);
+
+	if (r == 0)
+		advance(p);
+	return r;
+}
+
+static int
+take_number(struct parser *p, size_t *ret)
+{
+	size_t i, n = 0;
+
+	if (p->kind != TOKEN_WORD)
+		return complain(p, "a number is expected here");
+	for (i = 0; i < p->token.n && n <= FILTER_NUMBER_MAX; i++) {
+		if (p->token.p[i] < '0' || p->token.p[i] > '9')
+			return complain(p, "a number is expected here");
+		n = n * 10 + (size_t)(p->token.p[i] - '0');
+	}
+	if (n == 0 || n > FILTER_NUMBER_MAX)
+		return complain(p, "a number from 1 to 100000 is expected here");
+	*ret = n;
+	advance(p);
+	return 0;
+}
+
+static int
+complain_of_table(struct parser *p, struct span name)
+{
+	const char *names[64];
+	const char *near;
+	size_t i, n = p->place->tables ? p->place->tables->n : 0;
+
+	n = n > 64 ? 64 : n;
+	for (i = 0; i < n; i++)
+		names[i] = p->place->tables->items[i].name;
+	near = suggest_word(name, names, n);
+	if (near)
+		return complain_at(p, name.p, "there is no table %.*s; did you mean %s?",
+			(int)(name.n > 40 ? 40 : name.n), (const char *)name.p, near);
+	return complain_at(p, name.p, "there is no table %.*s.tsv",
+		(int)(name.n > 40 ? 40 : name.n), (const char *)name.p);
+}
+
+static int
+take_table(struct parser *p, struct filter *f)
+{
+	struct span name = p->token;
+	int r;
+
+	if (p->kind != TOKEN_WORD)
+		return complain(p, "the name of a table is expected here");
+	f->table = table_set_find(p->place->tables, name);
+	if (!f->table)
+		return complain_of_table(p, name);
+	if (f->table->broken)
+		return complain(p, "this table cannot be used; its own problems are told with it");
+	advance(p);
+	f->has_default = p->kind == TOKEN_COMMA;
+	if (!f->has_default && !f->table->has_default)
+		warn_at(p, name.p, "table %s has no * row: a value without a row is an error",
+			f->table->name);
+	if (f->has_default && f->table->has_default)
+		warn_at(p, name.p, "table %s has a * row: the default here is never used",
+			f->table->name);
+	if (!f->has_default)
+		return 0;
+	advance(p);
+	r = take_string(p, &f->text[0]);
+	return r;
+}
+
+static int
+take_date_format(struct parser *p, struct filter *f)
+{
+	struct span token = p->token;
+	size_t at;
+	int r = take_string(p, &f->text[0]);
+
+	if (r == 0 && !filter_date_format_valid(f->text[0], &at))
+		return complain_at(p, token.p + 1 + at,
+			"unknown conversion; known are %%Y %%y %%m %%d %%H %%M %%S %%f %%z and "
+			"%%%%");
+	return r;
+}
+
+static int
+take_two(struct parser *p, struct filter *f, enum arguments arguments)
+{
+	const uint8_t *at = p->token.p;
+	int r = arguments == ARGUMENTS_TEXTS ? take_string(p, &f->text[0])
+					     : take_number(p, &f->number);
+
+	if (r == 0 && arguments == ARGUMENTS_TEXTS && f->text[0].n == 0)
+		return complain_at(p, at, "an empty text is everywhere and cannot be replaced");
+	if (r == 0)
+		r = expect(p, TOKEN_COMMA, "a , and a text in quotes are expected here");
+	return r ? r : take_string(p, &f->text[arguments == ARGUMENTS_TEXTS]);
+}
+
+static int
+take_arguments(struct parser *p, struct filter *f)
+{
+	enum arguments arguments = filter_arguments[f->kind];
+	int r;
+
+	if (arguments == ARGUMENTS_NONE)
+		return p->kind == TOKEN_OPEN
+			       ? complain(p, "this filter takes nothing in parentheses")
+			       : 0;
+	r = expect(p, TOKEN_OPEN, "this filter takes its arguments in parentheses");
+	if (r)
+		return r;
+	switch (arguments) {
+	case ARGUMENTS_TABLE: r = take_table(p, f); break;
+	case ARGUMENTS_TEXT: r = take_date_format(p, f); break;
+	case ARGUMENTS_NUMBER: r = take_number(p, &f->number); break;
+	case ARGUMENTS_NUMBER_TEXT:
+	case ARGUMENTS_TEXTS: r = take_two(p, f, arguments); break;
+	case ARGUMENTS_NONE: break;
+	}
+	return r ? r : expect(p, TOKEN_CLOSE, "a ) is expected here");
+}
+
+static int
+parse_filter(struct parser *p, struct filter *f)
+{
+	const char *near;
+	unsigned i = 0;
+
+	if (p->kind != TOKEN_WORD)
+		return complain(p, "the name of a filter is expected behind the colon");
+	while (i < N_FILTERS && !span_eq(p->token, span_str(filter_names[i])))
+		i++;
+	if (i == N_FILTERS) {
+		near = suggest_word(p->token, filter_names, N_FILTERS);
+		if (near)
+			return complain_at(
+				p, p->token.p, "unknown filter; did you mean :%s?", near);
+		return complain(p,
+			"unknown filter; known are :required :map :date :upper :lower :trim "
+			":first :pad :replace");
+	}
+	*f = (struct filter){ .kind = i };
+	advance(p);
+	return take_arguments(p, f);
 }
 
 static int
 parse_filters(struct parser *p, struct hole *hole)
 {
+	struct filter f;
+	int r;
+
+	hole->first_filter = p->t->filters.n;
 	while (p->kind == TOKEN_COLON) {
 		advance(p);
-		if (!word_is(p, SPAN("required")))
-			return complain(p, "an unknown filter; known is :required");
-		hole->required = true;
-		advance(p);
+		r = parse_filter(p, &f);
+		if (r)
+			return r;
+		if (!VECTOR_APPEND(&p->t->filters, f))
+			return -ENOMEM;
+		hole->n_filters++;
 	}
 	return 0;
+}
+
+/* --- holes ----------------------------------------------------------------------------------- */
+
+static struct hole
+begin_hole(const struct parser *p)
+{
+	return (struct hole){
+		.first_source = p->t->sources.n,
+		.line = p->place->line,
+		.column = place_column(p->place, p->token.p),
+		.spelling = span_of(p->token.p, 0),
+	};
+}
+
+/* Takes one source; the token behind it is in hand then. */
+static int
+add_source(struct parser *p, struct hole *hole)
+{
+	struct source s;
+	struct span token = p->token;
+	int r = parse_source(p, &s);
+
+	if (r)
+		return r;
+	s.spelling = token;
+	if (!VECTOR_APPEND(&p->t->sources, s))
+		return -ENOMEM;
+	hole->n_sources++;
+	advance(p);
+	return 0;
+}
+
+static int
+finish_hole(struct parser *p, struct hole *hole, size_t *ret_hole)
+{
+	int r = parse_filters(p, hole);
+
+	if (r)
+		return r;
+	hole->spelling.n = (size_t)(p->token.p - hole->spelling.p);
+	while (is_blank(hole->spelling.p[hole->spelling.n - 1]))
+		hole->spelling.n--;
+	*ret_hole = p->t->holes.n;
+	return VECTOR_APPEND(&p->t->holes, *hole) ? 0 : -ENOMEM;
 }
 
 /* source { "or" source } { ":" filter } */
 static int
 parse_hole_expression(struct parser *p, size_t *ret_hole)
 {
-	struct hole hole = { .first_source = p->t->sources.n };
-	struct source s;
-	bool more = true;
-	int r;
+	struct hole hole = begin_hole(p);
+	int r = add_source(p, &hole);
 
-	while (more) {
-		r = parse_source(p, &s);
-		if (r)
-			return r;
-		if (!VECTOR_APPEND(&p->t->sources, s))
-			return -ENOMEM;
-		hole.n_sources++;
+	while (r == 0 && word_is(p, SPAN("or"))) {
 		advance(p);
-		more = word_is(p, SPAN("or"));
-		if (more)
-			advance(p);
+		r = add_source(p, &hole);
 	}
-	r = parse_filters(p, &hole);
-	if (r)
-		return r;
-	*ret_hole = p->t->holes.n;
-	return VECTOR_APPEND(&p->t->holes, hole) ? 0 : -ENOMEM;
+	return r ? r : finish_hole(p, &hole, ret_hole);
 }
 
-/* In a condition `or` joins conditions, so a hole is a single source there. */
+/* --- conditions ------------------------------------------------------------------------------ */
+
+/* In a condition `or` joins conditions, so a hole is a single source there, with its filters. */
 static int
 parse_operand(struct parser *p, size_t *ret_hole)
 {
-	struct hole hole = { .first_source = p->t->sources.n, .n_sources = 1 };
-	struct source s;
-	int r = parse_source(p, &s);
+	struct hole hole = begin_hole(p);
+	int r = add_source(p, &hole);
 
-	if (r)
-		return r;
-	advance(p);
-	*ret_hole = p->t->holes.n;
-	return VECTOR_APPEND(&p->t->sources, s) && VECTOR_APPEND(&p->t->holes, hole) ? 0 : -ENOMEM;
+	return r ? r : finish_hole(p, &hole, ret_hole);
 }
 
 static int
@@ -312,15 +741,6 @@ add_condition(struct parser *p, enum condition_kind kind, size_t left, size_t ri
 		return complain(p, "the condition is too long");
 	*ret = p->t->conditions.n;
 	return VECTOR_APPEND(&p->t->conditions, c) ? 0 : -ENOMEM;
-}
-
-static int
-expect(struct parser *p, enum token_kind kind, const char *text)
-{
-	if (p->kind != kind)
-		return complain(p, text);
-	advance(p);
-	return 0;
 }
 
 /* hole "in" "(" text { "," text } ")" */
@@ -378,6 +798,8 @@ parse_comparison(struct parser *p, size_t *ret)
 		advance(p);
 		return parse_list(p, hole, ret);
 	}
+	if (p->kind == TOKEN_BAD && span_eq(p->token, SPAN("=")))
+		return complain(p, "a comparison is written ==");
 	if (p->kind != TOKEN_EQUAL && p->kind != TOKEN_NOT_EQUAL)
 		return add_condition(p, CONDITION_NOT_EMPTY, hole, 0, ret);
 	negate = p->kind == TOKEN_NOT_EQUAL;
@@ -456,8 +878,8 @@ begin(struct template *t, const struct place *place, struct span text, struct pr
 }
 
 int
-parse_hole(struct template *t, const struct place *place, struct span text, struct problems *problems,
-	size_t *ret_hole)
+parse_hole(struct template *t, const struct place *place, struct span text,
+	struct problems *problems, size_t *ret_hole)
 {
 	struct parser p = begin(t, place, text, problems);
 	int r = parse_hole_expression(&p, ret_hole);
@@ -477,4 +899,42 @@ parse_condition(struct template *t, const struct place *place, struct span text,
 	if (r)
 		return r;
 	return p.kind == TOKEN_END ? 0 : complain(&p, "\"and\", \"or\" or } is expected here");
+}
+
+int
+parse_each(struct template *t, const struct place *place, struct span text,
+	struct problems *problems, size_t *ret_source)
+{
+	struct parser p = begin(t, place, text, problems);
+	struct source s;
+	int r;
+
+	if (p.kind != TOKEN_WORD)
+		return complain(&p,
+			"a segment (OBX), a field (PID-3) or \"error\" is expected behind {each");
+	r = parse_address(&p, &s);
+	if (r)
+		return r;
+	s.spelling = p.token;
+	if (s.address.component || s.address.repetition)
+		return complain(
+			&p, "{each} goes through segments or the repetitions of a whole field");
+	if (s.address.field == 0 && s.address.occurrence)
+		return complain(&p, "{each OBX} goes through all of them; there is no number");
+	advance(&p);
+	if (p.kind != TOKEN_END)
+		return complain(&p, "} is expected here");
+	*ret_source = t->sources.n;
+	return VECTOR_APPEND(&t->sources, s) ? 0 : -ENOMEM;
+}
+
+int
+parse_quoted(struct template *t, const struct place *place, struct span text,
+	struct problems *problems, struct span *ret, struct span *ret_rest)
+{
+	struct parser p = begin(t, place, text, problems);
+	int r = take_string(&p, ret);
+
+	*ret_rest = span_of(p.token.p, p.token.n + p.rest.n);
+	return r;
 }

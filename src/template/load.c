@@ -1,124 +1,195 @@
 /* SPDX-License-Identifier: MIT */
-
-/* Reading template files: the one part of this module that touches files. */
-
+#include "template/load.h"
 #include "base/cleanup.h"
-#include "template/template.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define TEMPLATE_SUFFIX ".hl7t"
+#define TABLE_SUFFIX    ".tsv"
 
 static bool
-is_template_name(const char *name)
+has_suffix(const char *name, const char *suffix)
 {
-	size_t n = strlen(name), suffix = strlen(TEMPLATE_SUFFIX);
+	size_t n = strlen(name), suffix_n = strlen(suffix);
 
-	return name[0] != '.' && n > suffix && strcmp(name + n - suffix, TEMPLATE_SUFFIX) == 0;
+	return name[0] != '.' && n > suffix_n && strcmp(name + n - suffix_n, suffix) == 0;
 }
 
 static int
 compare_names(const void *a, const void *b)
 {
-	const struct template_file *left = a, *right = b;
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-	return strcmp(left->name, right->name);
+/* File names of one directory, sorted. */
+struct names {
+	char **items;
+	size_t n;
+};
+
+static void
+names_deinit(struct names *names)
+{
+	size_t i;
+
+	for (i = 0; i < names->n; i++)
+		free(names->items[i]);
+	free(names->items);
 }
 
 static int
-add_name(struct template_set *set, const char *name)
+names_add(struct names *names, const char *name)
 {
-	struct template_file *grown;
+	char **grown;
 
-	if (set->n == TEMPLATE_FILES_MAX)
+	if (names->n == TEMPLATE_FILES_MAX)
 		return -E2BIG;
-	grown = reallocarray(set->files, set->n + 1, sizeof(*grown));
+	grown = reallocarray(names->items, names->n + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	set->files = grown;
-	set->files[set->n] = (struct template_file){ .name = strdup(name) };
-	if (!set->files[set->n].name)
-		return -ENOMEM;
-	set->n++;
-	return 0;
+	names->items = grown;
+	names->items[names->n] = strdup(name);
+	return names->items[names->n] ? (names->n++, 0) : -ENOMEM;
 }
 
 static int
-list_names(struct template_set *set, DIR *dir)
+names_list(struct names *names, DIR *dir, const char *suffix)
 {
 	const struct dirent *entry;
 	int r = 0;
 
 	for (errno = 0; r == 0 && (entry = readdir(dir)); errno = 0)
-		if (is_template_name(entry->d_name))
-			r = add_name(set, entry->d_name);
+		if (has_suffix(entry->d_name, suffix))
+			r = names_add(names, entry->d_name);
 	if (r == 0 && errno)
 		r = -errno;
-	if (r == 0 && set->n > 1)
-		qsort(set->files, set->n, sizeof(*set->files), compare_names);
+	if (r == 0 && names->n > 1)
+		qsort(names->items, names->n, sizeof(*names->items), compare_names);
 	return r;
 }
 
-/* Reads the whole file; one that is too long is cut one byte behind the limit, and so seen to be. */
-static int
-read_source(int dir, const char *name, struct buffer *source)
+int
+load_source(int at, const char *path, struct buffer *out)
 {
-	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	/* O_NONBLOCK: a pipe that somebody put there must not stop us */
+	_cleanup_close_ int fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
-	ssize_t n = 1;
+	size_t room = 0;
+	ssize_t n;
+	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	while (n != 0 && source->n < source->max) {
-		if (buffer_reserve(source, 1))
-			return -ENOMEM;
-		n = read(fd, source->p + source->n, source->allocated - source->n);
+	do {
+		r = buffer_reserve(out, 1);
+		if (r)
+			return r == BUFFER_E_FULL ? -EFBIG : r;
+		room = out->allocated - out->n;
+		n = read(fd, out->p + out->n, room);
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		source->n += n > 0 ? (size_t)n : 0;
-	}
+		out->n += n > 0 ? (size_t)n : 0;
+	} while (n < 0 || (size_t)n == room); /* less than asked for is the end of a regular file */
 	return 0;
 }
 
-static int
-load_file(struct template_file *file, int dir, template_report report, void *userdata)
-{
-	struct buffer source = BUFFER_INIT(TEMPLATE_SOURCE_BYTES_MAX + 1);
-	struct problems problems = { 0 };
-	int r = read_source(dir, file->name, &source);
+/* What is done with each file of a directory. */
+struct loading {
+	const char *directory;
+	const struct template_reporter *reporter;
+	enum template_kind kind;
+	const struct table_set *tables;
+	struct template_set *templates;
+	struct table_set *filled;
+	int (*load)(
+		struct loading *l, const char *name, struct span source, struct problems *problems);
+	size_t bytes_max;
+};
 
-	if (r == -ENOMEM)
-		goto out;
-	if (r < 0)
-		problem_add(&problems, 0, 0, false, "cannot be read: %s", strerror(-r));
-	r = r < 0 ? 0 : template_compile(buffer_span(&source), &file->template, &problems);
+/* A file that could not be read is given on as an empty one, with that as its problem. */
+static int
+load_file(struct loading *l, int dir, const char *name)
+{
+	struct buffer source = BUFFER_INIT(l->bytes_max + 1);
+	struct problems problems = { 0 };
+	int r = load_source(dir, name, &source);
+
+	if (r < 0 && r != -ENOMEM) {
+		problem_add(
+			&problems, 0, 0, false, "the file cannot be read: %s", strerrordesc_np(-r));
+		r = 0;
+	}
+	if (r == 0)
+		r = l->load(l, name, buffer_span(&source), &problems);
 	if (problems.n > 0)
-		report(userdata, file->name, buffer_span(&source), &problems);
-out:
+		l->reporter->report(
+			l->reporter->userdata, l->directory, name, buffer_span(&source), &problems);
 	buffer_deinit(&source);
-	return r == TEMPLATE_E_INVALID ? 0 : r;
+	return r;
 }
 
-int
-template_load(struct template_set *set, const char *path, template_report report, void *userdata)
+static int
+load_directory(struct loading *l, const char *suffix)
 {
-	DIR *dir = opendir(path);
+	struct names names = { 0 };
+	DIR *dir = opendir(l->directory);
 	size_t i;
 	int r;
 
-	*set = (struct template_set){ 0 };
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	r = list_names(set, dir);
-	for (i = 0; r == 0 && i < set->n; i++)
-		r = load_file(&set->files[i], dirfd(dir), report, userdata);
+	r = names_list(&names, dir, suffix);
+	for (i = 0; r == 0 && i < names.n; i++)
+		r = load_file(l, dirfd(dir), names.items[i]);
+	names_deinit(&names);
 	(void)closedir(dir);
 	return r;
+}
+
+static int
+load_template(struct loading *l, const char *name, struct span source, struct problems *problems)
+{
+	struct template_set *set = l->templates;
+	struct template_file *grown = reallocarray(set->files, set->n + 1, sizeof(*grown));
+	struct template_file *file;
+	int r = 0;
+
+	if (!grown)
+		return -ENOMEM;
+	set->files = grown;
+	file = &set->files[set->n];
+	*file = (struct template_file){ .name = strdup(name) };
+	if (!file->name)
+		return -ENOMEM;
+	set->n++;
+	if (problems->n_errors == 0)
+		r = template_compile(source, l->kind, l->tables, &file->template, problems);
+	return r < 0 ? r : 0;
+}
+
+int
+template_load(struct template_set *set, const char *path, enum template_kind kind,
+	const struct table_set *tables, const struct template_reporter *reporter)
+{
+	struct loading l = {
+		.directory = path,
+		.reporter = reporter,
+		.kind = kind,
+		.tables = tables,
+		.templates = set,
+		.load = load_template,
+		.bytes_max = TEMPLATE_SOURCE_BYTES_MAX,
+	};
+
+	*set = (struct template_set){ 0 };
+	return load_directory(&l, TEMPLATE_SUFFIX);
 }
 
 void
@@ -132,4 +203,43 @@ template_set_deinit(struct template_set *set)
 	}
 	free(set->files);
 	*set = (struct template_set){ 0 };
+}
+
+/* A table is known by its file's name without ".tsv". */
+static int
+load_table(struct loading *l, const char *name, struct span source, struct problems *problems)
+{
+	struct table_set *set = l->filled;
+	struct table *grown = reallocarray(set->items, set->n + 1, sizeof(*grown));
+	char *dot;
+	int r;
+
+	if (!grown)
+		return -ENOMEM;
+	set->items = grown;
+	r = table_parse(&set->items[set->n], name, source, problems);
+	if (r < 0) {
+		table_deinit(&set->items[set->n]);
+		return r;
+	}
+	dot = strrchr(set->items[set->n].name, '.');
+	*dot = 0;
+	set->items[set->n].broken |= problems->n_errors > 0;
+	set->n++;
+	return 0;
+}
+
+int
+table_load(struct table_set *set, const char *path, const struct template_reporter *reporter)
+{
+	struct loading l = {
+		.directory = path,
+		.reporter = reporter,
+		.filled = set,
+		.load = load_table,
+		.bytes_max = TABLE_SOURCE_BYTES_MAX,
+	};
+
+	*set = (struct table_set){ 0 };
+	return load_directory(&l, TABLE_SUFFIX);
 }

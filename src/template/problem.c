@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 void
-problem_add(struct problems *p, uint32_t line, uint32_t column, bool warning, const char *format, ...)
+problem_add(
+	struct problems *p, uint32_t line, uint32_t column, bool warning, const char *format, ...)
 {
 	struct problem *item;
 	va_list arguments;
@@ -58,8 +59,13 @@ problem_format(
 	struct span line = nth_line(source, problem->line);
 	int r;
 
-	(void)snprintf(place, sizeof(place), ":%u:%u: %s: ", problem->line, problem->column,
-		problem->warning ? "warning" : "error");
+	/* line 0 is about the file as a whole: there is nothing to point at */
+	if (problem->line == 0)
+		(void)snprintf(
+			place, sizeof(place), ": %s: ", problem->warning ? "warning" : "error");
+	else
+		(void)snprintf(place, sizeof(place), ":%u:%u: %s: ", problem->line, problem->column,
+			problem->warning ? "warning" : "error");
 	r = buffer_append(out, span_str(file));
 	if (r == 0)
 		r = buffer_append(out, span_str(place));
@@ -67,8 +73,9 @@ problem_format(
 		r = buffer_append(out, span_str(problem->text));
 	if (r == 0)
 		r = buffer_append_byte(out, '\n');
-	if (r == 0)
-		r = buffer_append(out, line);
+	if (r || problem->line == 0)
+		return r;
+	r = buffer_append(out, line);
 	if (r == 0)
 		r = buffer_append_byte(out, '\n');
 	return r ? r : append_caret(out, line, problem->column);

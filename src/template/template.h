@@ -4,8 +4,10 @@
 /*
  * Templates: an HL7 message with holes, compiled once, rendered for each message.
  *
- * Pure but for template_load(), which reads the files it is given. After compiling, rendering fails only on
- * a limit, a `:required` value that is absent, or memory. The language is described in hl7-template(5).
+ * Pure but for load.c, which reads the files it is given. After compiling, rendering fails only on
+ * a limit, on a value that a filter refuses (a :required one that is absent, a :date that is none,
+ * a :map without a row), on a character set, or on memory. The language is described in
+ * hl7-template(5).
  */
 
 #include "base/buffer.h"
@@ -13,22 +15,33 @@
 #include "hl7/control_id.h"
 #include "hl7/message.h"
 #include "template/problem.h"
+#include "template/table.h"
 
-#define TEMPLATE_SOURCE_BYTES_MAX ((size_t)1024 * 1024) /* of a template file */
-#define TEMPLATE_NESTING_MAX      16                    /* {if} and {each} inside each other */
-#define TEMPLATE_FAILURES_MAX     8                     /* places reported of one rendering */
+#define TEMPLATE_SOURCE_BYTES_MAX  ((size_t)1024 * 1024) /* of a template file */
+#define TEMPLATE_NESTING_MAX       16                    /* {if} and {each} inside each other */
+#define TEMPLATE_FAILURES_MAX      8                     /* places reported of one rendering */
+#define TEMPLATE_STEPS_MAX         ((uint64_t)100000000) /* operations of one rendering */
+#define TEMPLATE_DESTINATIONS_MAX  32                    /* of one template */
+#define TEMPLATE_DESTINATION_CHARS 64                    /* of a destination's name */
 
 enum {
 	TEMPLATE_E_SUCCESS,
 	TEMPLATE_E_INVALID,   /* does not compile; the problems say why */
-	TEMPLATE_E_REQUIRED,  /* a :required value is absent; the failures say where */
-	TEMPLATE_E_TOO_LARGE, /* the result passes the output buffer's maximum */
+	TEMPLATE_E_REFUSED,   /* values that were refused; the failures say where */
+	TEMPLATE_E_TOO_LARGE, /* the result passes the output buffer's maximum, or takes too many
+				 steps */
+};
+
+enum template_kind {
+	TEMPLATE_CONVERSION,
+	TEMPLATE_ACKNOWLEDGEMENT, /* may use {ack.*} and {error.*}; has no {to} */
 };
 
 /* What a hole can read that is not in the message. */
 enum template_variable {
 	TEMPLATE_NOW,
 	TEMPLATE_ID,
+	TEMPLATE_ROUND,
 	TEMPLATE_ACK_CODE,
 	TEMPLATE_ACK_TYPE,
 	TEMPLATE_ACK_TEXT,
@@ -52,56 +65,84 @@ struct template_error {
 	struct span text;     /* ERR-8, plain text */
 };
 
+/* What one hole read, for who wants to know (hl7-convert --explain). */
+struct template_trace {
+	uint32_t line, column; /* of the hole in the template */
+	struct span hole;      /* its text */
+	struct span source;    /* the alternative that gave the value; empty when none did */
+	bool from_segment;     /* it is an address: `segment` is where the value was found */
+	size_t segment;        /* index in the message */
+	struct span value;     /* as written, in the target's delimiters */
+};
+
 struct template_input {
 	const struct message *message;
-	/* by enum template_variable; TEMPLATE_ID and TEMPLATE_ERROR_* are not read from here */
+	/* by enum template_variable; TEMPLATE_ID, TEMPLATE_ROUND and TEMPLATE_ERROR_* are not read
+	 * from here */
 	struct span variables[TEMPLATE_N_VARIABLES];
 	const struct template_error *errors;
 	size_t n_errors;
 	struct control_id_source *ids; /* each {id} takes the next one */
 	uint64_t now_usec;
+	void (*trace)(void *userdata,
+		const struct template_trace *trace); /* NULL: nobody wants to know */
+	void *trace_userdata;
 };
 
-/* Where :required values were absent. */
-struct template_failures {
-	struct address at[TEMPLATE_FAILURES_MAX]; /* segment "" for a hole that is no address */
-	size_t n;
+/* Why a value was refused. */
+enum template_refusal {
+	TEMPLATE_REFUSAL_ABSENT,    /* :required, table 0357 code 101 */
+	TEMPLATE_REFUSAL_NO_TIME,   /* :date, 102 */
+	TEMPLATE_REFUSAL_NO_ROW,    /* :map, 103 */
+	TEMPLATE_REFUSAL_CHARACTER, /* {charset}: not in the source's or the target's set, 102 */
 };
+
+struct template_failure {
+	enum template_refusal refusal;
+	struct address
+		at;    /* the input's field, occurrence filled in; segment "" where there is none */
+	uint32_t line; /* of the template, 0 where no line is to blame */
+};
+
+struct template_failures {
+	struct template_failure items[TEMPLATE_FAILURES_MAX];
+	size_t n; /* also counts those that are not in items[] */
+};
+
+/* The number and words of table 0357 for a refusal, "101^Required field missing^HL70357". */
+const char *template_refusal_code(enum template_refusal refusal);
+
+/* The same for a reader; at most 80 characters. */
+const char *template_refusal_text(enum template_refusal refusal);
 
 struct template;
 
-/* Compiles `source` (UTF-8, copied). Problems are appended to `problems`, warnings too. 0,
- * TEMPLATE_E_INVALID or -ENOMEM; on 0 the caller owns `*ret`. */
-int template_compile(struct span source, struct template **ret, struct problems *problems);
+/* Compiles `source` (UTF-8, copied). `tables` are those that :map can use; they must outlive the
+ * template. Problems are appended to `problems`, warnings too. 0, TEMPLATE_E_INVALID or -ENOMEM; on
+ * 0 the caller owns
+ * `*ret`. */
+int template_compile(struct span source, enum template_kind kind, const struct table_set *tables,
+	struct template **ret, struct problems *problems);
 void template_free(struct template *t);
 
 /* The shipped acknowledgement, templates/ack.hl7t, is part of the program. */
 struct span template_shipped_ack(void);
 
+/* The names behind {to}, valid as long as the template. */
+size_t template_destinations(const struct template *t, const struct span **ret);
+
+/* Whether the template has a {when}, and its text. */
+bool template_when(const struct template *t, struct span *ret_text);
+
 /* Whether the template's {when} holds for this message; true without one. */
 bool template_applies(const struct template *t, const struct template_input *in);
 
-/* Appends the rendered message to `out`: 0, a TEMPLATE_E condition or -ENOMEM. `*failures` is written with
- * TEMPLATE_E_REQUIRED. What was appended before a failure is to be thrown away. */
+/* Appends the rendered message to `out`: 0, a TEMPLATE_E condition or -ENOMEM. `*failures` is
+ * written with TEMPLATE_E_REFUSED. What was appended before a failure is to be thrown away. */
 int template_render(const struct template *t, const struct template_input *in, struct buffer *out,
 	struct template_failures *failures);
 
-/* The templates of a directory, in the order of their file names. */
-struct template_set {
-	struct template_file {
-		char *name; /* the file's, without its directory */
-		struct template *template; /* NULL: it does not compile */
-	} *files;
-	size_t n;
-};
-
-#define TEMPLATE_FILES_MAX ((size_t)1000) /* in one directory */
-
-/* Loads every *.hl7t of directory `path`; one that is not there is an empty set. Files that cannot be read
- * or do not compile are in the set without a template, and `report` is called with their problems. 0 or a
- * negative errno; give the set to template_set_deinit() whatever the outcome. */
-typedef void (*template_report)(
-	void *userdata, const char *name, struct span source, const struct problems *problems);
-int template_load(
-	struct template_set *set, const char *path, template_report report, void *userdata);
-void template_set_deinit(struct template_set *set);
+/* Cuts the first message off a result; false when nothing is left. A template whose MSH line stands
+ * inside of {each} writes several, and each is one of its own: a listener takes one MSH in a frame.
+ */
+bool template_cut_message(struct span *rest, struct span *ret_message);

@@ -94,6 +94,10 @@ def test_exit_statuses_of_receive():
     assert numbers == set(re.findall(r"^\.It (\d+)$", section(RECEIVE, "EXIT STATUS"), re.M))
 
 
+# Which of them depends on what is wrong with the value
+REFUSED = "101, 102, 103"
+
+
 def outcomes():
     """{name: (letter, ERR-3, ERR-2)} of the table in outcome.c"""
     letters = {"ACCEPT": "A", "ERROR": "E", "REJECT": "R", "NONE": "none"}
@@ -102,26 +106,33 @@ def outcomes():
     for row in re.findall(r"\[OUTCOME_\w+\] = \{(.*?)\n\t\}", OUTCOMES, re.S):
         value = dict(re.findall(r"\.(\w+) = \"?([^\",\n]*)", row))
         table[value["name"]] = (letters[value["class"].removeprefix("ACK_")],
-                                codes.get(value.get("code"), ""), value.get("location", ""))
+                                codes.get(value.get("code"), value.get("code", "").partition("^")[0]),
+                                value.get("location", ""))
     return table
 
 
+def test_kept_outcomes_in_manual():
+    """Refused for their content, by the MESSAGE_ID, are those that are kept, and no other."""
+    for row in re.findall(r"\[OUTCOME_\w+\] = \{(.*?)\n\t\}", OUTCOMES, re.S):
+        assert (".kept = true" in row) == ("ID_CONTENT_REFUSED" in row), row
+
+
 def test_outcomes_in_manual():
-    rows = re.findall(r"^\.It ([\w-]+) Ta (\w+) Ta (\d*) ?Ta ?(.*)$",
+    rows = re.findall(r"^\.It ([\w-]+) Ta (\w+) Ta ([\d, ]*?) ?Ta ?(.*)$",
                       section(RECEIVE, "ACKNOWLEDGEMENTS"), re.M)
     table = {name: (letter, code, where) for name, letter, code, where in rows}
     expected = outcomes()
-    expected["value-required"] = (*expected["value-required"][:2], "the address")
+    expected["value-refused"] = (expected["value-refused"][0], REFUSED, "the address")
     assert table == expected
 
 
 def test_outcomes_in_readme():
     text = (SOURCE / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\|[^|]*\| `([\w-]+)` \| (\w+) \| (\d*) ?\| ?(.*?) ?\|$", text, re.M)
+    rows = re.findall(r"^\|[^|]*\| `([\w-]+)` \| (\w+) \| ([\d, ]*?) ?\| ?(.*?) ?\|$", text, re.M)
     table = {name: (answer if answer == "none" else answer[1], code, where.strip("`"))
              for name, answer, code, where in rows}
     expected = outcomes()
-    expected["value-required"] = (*expected["value-required"][:2], "its address")
+    expected["value-refused"] = (expected["value-refused"][0], REFUSED, "its address")
     assert table == expected
 
 
@@ -164,7 +175,7 @@ def test_template_names():
     page = (SOURCE / "src/template/hl7-template.5").read_text(encoding="utf-8")
     expression = (SOURCE / "src/template/expression.c").read_text(encoding="utf-8")
     compiler = (SOURCE / "src/template/compile.c").read_text(encoding="utf-8")
-    names = re.findall(r'\{ "([\w.]+)", TEMPLATE_', expression)
+    names = re.findall(r'\[TEMPLATE_\w+\] = "([\w.]+)"', expression)
     assert len(names) > 5
     for name in names:
         assert f"{{{name}}}" in page, name
@@ -172,6 +183,35 @@ def test_template_names():
     assert len(steers) > 3
     for name in steers:
         assert f"{{{name}" in page, name
+    filters = re.findall(r'"(\w+)"', re.search(r"filter_names\[\] = \{(.*?)\}", expression, re.S)[1])
+    assert len(filters) > 5
+    items = re.findall(r"^\.It Cm (.*)$", section(page, "FILTERS"), re.M)
+    assert set(re.findall(r":(\w+)", " ".join(items))) == set(filters)
+
+
+def test_options_elsewhere():
+    """Pages of formats, and those of other programs, speak of options that are there."""
+    known = {name for page in PROGRAMS.values()
+             for name in manual_options(page.read_text(encoding="utf-8"))}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"(?:Fl |, )(-[a-z][\w-]+)", "\n".join(
+                line for line in text.splitlines() if line.startswith((".Fl", ".Ic", ".Pq Fl", ".Po Fl")))):
+            assert "-" + name in known, f"{page.name}: -{name}"
+        for program, name in re.findall(r"\bhl7-(\w+) (--[a-z][\w-]+)", text):
+            assert name in manual_options(PROGRAMS[program].read_text(encoding="utf-8")), \
+                f"{page.name}: hl7-{program} {name}"
+
+
+def test_limits_of_templates():
+    """The limits that the sources call by name are the ones the page has."""
+    page = section((SOURCE / "src/template/hl7-template.5").read_text(encoding="utf-8"), "LIMITS")
+    header = (SOURCE / "src/receive/convert.h").read_text(encoding="utf-8")
+    for constant, row in (("CONVERSION_RESULTS_MAX", "renderings of one message"),
+                          ("CONVERSION_ENTRIES_MAX", "messages that are made of one")):
+        number = re.search(rf"#define {constant} (\d+)", header)[1]
+        assert f".It {row} Ta {number}\n" in page
+        assert re.search(rf"\b{number}\b", section(RECEIVE, "CONVERSION"))
 
 
 def test_shipped_template_in_manual():

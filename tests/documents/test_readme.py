@@ -4,7 +4,8 @@
     /usr/bin/python3 -m pytest tests/documents
 
 A block marked "console" is run, and what it prints is compared with what the page shows, but for times, numbers
-and ids that differ from run to run. A block marked "log" must appear in the listener's log.
+and ids that differ from run to run. A block marked "log" must appear in the listener's log. What the text before
+a block says to save as a file is saved, and the listener of the third terminal is started.
 """
 import os
 import pathlib
@@ -35,7 +36,7 @@ def commands(block):
 
 def masked(text):
     for pattern, mask in (
-            (r"\b\d{8}T\d{6}\.\d{6}Z-\d+-\d+\.hl7\b", "FILE"),
+            (r"\b\d{8}T\d{6}\.\d{6}Z-\d+-\d+(?=(?:\.\d{3})?\.hl7\b)", "FILE"),
             (r"\b20\d{12}[+-]\d{4}\b(?=\|\|ACK)", "TIME"),
             (r"(?<=\|)[0-9A-Z]{20}(?=\|P\|)", "ID"),
             (r"(?<=HL7_DURATION_USEC=)\d+", "N"),
@@ -80,6 +81,36 @@ def listener(clone, tmp_path_factory):
         process.wait(PATIENCE)
 
 
+SAVED = re.findall(r"[Ss]ave (?:this|it) as `([\w./-]+)`:\n\n```\w+\n(.*?)^```$", README, re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def converter(clone, listener, tmp_path_factory):
+    """The listener of the third terminal, with the files that the page says to save."""
+    listener()  # it has built what is run
+    for name, text in SAVED:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text, encoding="utf-8")
+    command, = (text for text in blocks("sh") if text.startswith("systemd-socket-activate"))
+    said = tmp_path_factory.mktemp("converter") / "said"
+    with open(said, "w", encoding="utf-8") as out:
+        process = subprocess.Popen(["bash", "-c", "exec " + command], cwd=clone, stdout=out, stderr=out,
+                                   stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while "Listening on" not in said.read_text(encoding="utf-8"):
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.1)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+
+
+def test_saved():
+    assert len(SAVED) == len(blocks("hl7t")) + len(blocks("tsv")) > 0
+
+
 # it shows commands itself, so the block is one command
 FIRST, _, FIRST_PRINTED = blocks("console")[0].removeprefix("$ ").partition("\n")
 
@@ -94,7 +125,7 @@ def test_first_command_succeeds(clone):
 
 
 @pytest.mark.parametrize("number", range(1, len(blocks("console"))))
-def test_commands(clone, listener, number):
+def test_commands(clone, listener, converter, number):
     for command, printed in commands(blocks("console")[number]):
         assert masked(run(command, clone)) == masked(printed), command
 
@@ -155,8 +186,8 @@ def test_pages():
 
 def test_options():
     """Every option it speaks of is one of ours, or of these tools."""
-    known = {"--prefix", "--buildtype", "--now", "--since"}
-    for program in "receive", "send", "show":
+    known = {"--prefix", "--buildtype", "--now", "--since", "--accept"}
+    for program in "receive", "send", "show", "convert":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"src/{program}/hl7-{program} --help", BUILD)))
     for program in "run", "test":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"./packaging/{program} --help", SOURCE)))

@@ -30,7 +30,7 @@ compile(struct span source, struct template **ret)
 {
 	struct problems problems = { 0 };
 
-	require(template_compile(source, ret, &problems) == 0);
+	require(template_compile(source, TEMPLATE_ACKNOWLEDGEMENT, NULL, ret, &problems) == 0);
 }
 
 static void
@@ -126,7 +126,7 @@ answer(const struct message *m, enum outcome outcome, enum ack_class class, uint
 	/* never positive for what was not stored */
 	require((code[1] == 'A') == (outcome == OUTCOME_STORED));
 	r = ack_render(&set, shipped, &a, &out, &failures);
-	require(r == 0 || (r == ACK_E_REQUIRED && set.n > 0 && outcome == OUTCOME_STORED));
+	require(r == 0 || (r == ACK_E_REFUSED && set.n > 0 && outcome == OUTCOME_STORED));
 	if (r == 0)
 		check_answer(buffer_span(&out), code, &parsed, &msa);
 	if (r == 0 && set.n == 0)

@@ -160,7 +160,7 @@ render(const struct template *t, struct span source, struct span bytes)
 	(void)message_parse(&m, bytes);
 	(void)template_applies(t, &in);
 	r = template_render(t, &in, &out, &failures);
-	require(r == 0 || r == TEMPLATE_E_REQUIRED || r == TEMPLATE_E_TOO_LARGE);
+	require(r == 0 || r == TEMPLATE_E_REFUSED || r == TEMPLATE_E_TOO_LARGE);
 	if (r == 0)
 		check_result(source, &m, buffer_span(&out));
 	buffer_deinit(&out);
@@ -176,7 +176,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct problems problems = { 0 };
 	struct template *t = NULL;
 
-	if (template_compile(source, &t, &problems) == 0)
+	if (template_compile(source, TEMPLATE_ACKNOWLEDGEMENT, NULL, &t, &problems) == 0)
 		render(t, source, bytes);
 	template_free(t);
 	return 0;

@@ -47,8 +47,8 @@ render(const struct template *t, size_t max)
 	require(message_parse(&m, SPAN(MESSAGE)) == 0);
 	(void)template_applies(t, &in);
 	r = template_render(t, &in, &out, &failures);
-	require(r == 0 || r == TEMPLATE_E_REQUIRED || r == TEMPLATE_E_TOO_LARGE);
-	require((r == TEMPLATE_E_REQUIRED) == (r != TEMPLATE_E_TOO_LARGE && failures.n > 0));
+	require(r == 0 || r == TEMPLATE_E_REFUSED || r == TEMPLATE_E_TOO_LARGE);
+	require((r == TEMPLATE_E_REFUSED) == (r != TEMPLATE_E_TOO_LARGE && failures.n > 0));
 	require(!count_byte(buffer_span(&out), 0x0B) && !count_byte(buffer_span(&out), 0x1C));
 	require(!count_byte(buffer_span(&out), '\n'));
 	buffer_deinit(&out);
@@ -60,7 +60,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct problems problems = { 0 };
 	struct template *t = NULL;
-	int r = template_compile(span_of(data, size), &t, &problems);
+	int r = template_compile(
+		span_of(data, size), TEMPLATE_ACKNOWLEDGEMENT, NULL, &t, &problems);
 
 	require(r == 0 || r == TEMPLATE_E_INVALID);
 	require((r == 0) == (t != NULL) && (r != 0) == (problems.n_errors > 0));

@@ -18,6 +18,7 @@ SOME = len(b"MSH|^~\\&|LAB|")  # a place inside the header
 MIDDLE = M.index(b"OBR")       # a place inside the message, where a segment begins
 
 STORED = ("message stored: AA sent", {"HL7_OUTCOME": "stored", "HL7_ACK": "AA"})
+UNREAD = "frames behind the connection's last message were not taken"
 SKIPPED = "bytes outside of a frame skipped"
 DISCARDED = "a frame's beginning discarded"
 LATE = "data followed the FS byte of a frame already answered"
@@ -60,9 +61,10 @@ CASES = [
          (stored("ID1"), stored("ID2"), stored("ID3")), MANY, "peer"),
     Case("one and a half, then the rest", [frame(M) + frame(N)[:40], frame(N)[40:]], "AA AA",
          (M, N), (stored("ID1"), stored("ID2")), MANY, "peer"),
-    Case("more frames than messages are taken", [frame(M) + frame(N) + frame(O)]),
+    Case("more frames than messages are taken", [frame(M) + frame(N) + frame(O)], log=(
+        STORED, (UNREAD, {"HL7_BYTES": len(frame(N) + frame(O)), "HL7_OFFSET": len(frame(M))}))),
     Case("--messages=2 of three frames", [frame(M) + frame(N) + frame(O)], "AA AA", (M, N),
-         (stored("ID1"), stored("ID2")), ("--messages=2",)),
+         (stored("ID1"), stored("ID2"), (UNREAD, {"HL7_BYTES": len(frame(O))})), ("--messages=2",)),
     Case("half-close behind the frame", [frame(M)], ends="peer"),
     Case("half-close behind the FS", [VT + M + FS], ends="peer"),
     Case("half-close, enhanced mode", [frame(ENHANCED)], "CA", (ENHANCED,),
@@ -136,9 +138,12 @@ CASES = [
     Case("no MSH", [frame(b"PID|1||x" + CR)], "", (), (fault("no-header", "no answer"),)),
     Case("only the letters MSH", [frame(b"MSH")], "", (), (fault("no-header", "no answer"),)),
     Case("not HL7 at all", [frame(b"hello")], "", (), (fault("no-header", "no answer"),)),
-    Case("blanks before MSH", [frame(b"  " + M)], "", (), (fault("no-header", "no answer"),)),
+    Case("blanks, tab and NUL before MSH", [frame(b"  \t" + NUL + M)], "AA",
+         (b"  \t" + NUL + M,)),
+    Case("a control id of nothing but control characters", [frame(message("\t"))], "AE", (),
+         (fault("no-control-id", "AE sent"),)),
     Case("no MSH, kept connection: no further frame", [frame(b"hello") + frame(M)], "", (),
-         (fault("no-header", "no answer"),), MANY),
+         (fault("no-header", "no answer"), (UNREAD, {"HL7_BYTES": len(frame(M))})), MANY),
 
     # empty frames
     Case("an empty frame", [frame(b"")], "", (), ((EMPTY, {"HL7_FRAMES": 1}),), ends="peer"),
@@ -404,6 +409,33 @@ def test_slow_sender_is_rejected_and_closed(receive):
     assert int(connection.log[0]["HL7_DURATION_USEC"]) >= 500_000
 
 
+def test_half_a_control_id_is_not_answered(receive):
+    """What is there of MSH-10 may be another message's id."""
+    connection = receive("--frame-timeout=300ms")
+    connection.peer.send(VT + b"MSH|^~\\&|APP|FAC|RA|RF|20200101||ADT^A01|ID1")
+    connection.peer.read_to_end()
+    assert connection.peer.received == b""
+    assert connection.finish() == 0
+    check_log(connection.log, [fault("no-header", "no answer")])
+
+
+@pytest.mark.parametrize("payload", [
+    b"MSH|^~\\&|A|B|||20200101||ADT^A01|ID7\nPID|1||CANARYID||CANARYNAME\r",
+    b"MSH|^~\\&|A|B|||20200101||ADT^A01|ID7\nPID|1||CANARYID||CANARYNAME\rPV1|1|O\r",
+    b"MSH|^~\\&|A|B|||20200101||ADT^A01|ID7\r\nPID|1||CANARYID||CANARYNAME\r\n",
+], ids=["LF, and one CR at the end", "LF behind the header, CR behind the others", "CRLF"])
+def test_mixed_line_ends(receive, payload):
+    """No field of another segment is taken for one of the header's: not in the answer, not in the log."""
+    connection = receive()
+    connection.peer.send(frame(payload))
+    connection.peer.read_to_end()
+    answer, = acks(connection.peer.received)
+    assert (answer.code, answer.control_id) == ("AA", b"ID7")
+    assert connection.finish() == 0
+    assert connection.log[0]["HL7_MESSAGE_TYPE"] == "ADT^A01"
+    assert connection.store.messages() == [payload]
+
+
 def test_slow_sender_without_a_header_gets_no_answer(receive):
     connection = receive("--frame-timeout=300ms")
     connection.peer.send(VT + b"MS")
@@ -506,7 +538,8 @@ def test_sender_that_never_reads_any_answer(receive):
                          "--drain-timeout=100ms", buffers=4096)
     flood(connection, frame(M) * 500, 15)
     assert connection.finish() == 0
-    assert connection.log[-1]["HL7_ACK_DELIVERED"] == "no"
+    undelivered = [entry for entry in connection.log if "HL7_ACK_DELIVERED" in entry]
+    assert [entry["HL7_ACK_DELIVERED"] for entry in undelivered] == ["no"]
 
 
 # --- peers that go away -------------------------------------------------------------------------

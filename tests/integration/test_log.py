@@ -117,7 +117,7 @@ def test_no_template_text_with_a_value_is_in_the_log(receive, ack_d):
     connection = receive()
     connection.peer.ask(M)
     connection.finish()
-    assert [e["HL7_OUTCOME"] for e in connection.log] == ["value-required"]
+    assert [e["HL7_OUTCOME"] for e in connection.log] == ["value-refused"]
 
 
 def test_the_check_of_the_logs_works(tmp_path):

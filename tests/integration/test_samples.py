@@ -56,8 +56,10 @@ def expect(payload):
         payload = payload[payload.rindex(VT) + 1:]
     if FS in payload:
         return "fs-inside-data", None
-    text = re.sub(rb"\A(?:\xef\xbb\xbf|[\r\n])+", b"", payload)
+    text = re.sub(rb"\A(?:\xef\xbb\xbf|[\r\n \t\0])+", b"", payload).rstrip(CR + LF)
     segments = [s.lstrip(LF) for s in text.split(CR)] if CR in text else text.split(LF)
+    if CR in text and segments[0].startswith(b"MSH"):  # a header that LF ends, CR the others
+        segments[:1] = re.split(rb"\n(?=[A-Z][A-Z0-9]{2}\|)", segments[0])
     headers = [s for s in segments if s.startswith(b"MSH") and len(s) > 3]
     if not headers:
         return "no-header", None

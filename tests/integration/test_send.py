@@ -76,6 +76,8 @@ ANSWERS = [
     ("noise before the frame", b"\r\nnoise" + frame(answer_to(M)), ACCEPTED),
     ("not framed", answer_to(M), UNANSWERED),
     ("an empty frame", frame(b""), UNANSWERED),
+    ("two MSA that contradict each other", frame(answer_to(M) + b"MSA|AE|ID1" + CR), UNANSWERED),
+    ("two MSA that agree", frame(answer_to(M) + b"MSA|AA|ID1" + CR), UNANSWERED),
     ("no MSA", frame(b"MSH|^~\\&|S||||20260102||ACK|A1|P|2.5" + CR), UNANSWERED),
     ("no MSH", frame(b"MSA|AA|ID1" + CR), UNANSWERED),
     ("text", frame(b"OK"), UNANSWERED),

@@ -46,7 +46,12 @@ def test_nothing_else_is_left_in_the_store(receive):
     connection.peer.send(VT + N[:20])
     connection.finish()
     files = [str(p.relative_to(connection.store.path)) for p in connection.store.path.rglob("*")]
-    assert sorted(files) == ["received", f"received/{connection.store.names()[0]}"]
+    refused = connection.log[1]["HL7_STORE_NAME"]
+    assert sorted(files) == [
+        "received", f"received/{connection.store.names()[0]}",
+        "rejected", f"rejected/{refused}", f"rejected/{refused[:-4]}.txt"]
+    reason = (connection.store.path / f"rejected/{refused[:-4]}.txt").read_text()
+    assert "outcome: no-control-id\nanswer: AE\n" in reason
 
 
 def test_the_same_message_twice_is_two_files(receive):
@@ -342,6 +347,18 @@ def test_a_failing_step_is_never_answered_positively(logs, tmp_path, command, ca
     assert [a.code for a in acks(connection.peer.received)] == ["AR"], trace
     assert connection.finish() == EXIT_IO
     assert connection.log[-1]["HL7_OUTCOME"] == "storage-failed"
+    assert connection.store.messages() == []
+
+
+def test_a_limit_on_file_sizes_is_an_error_of_the_store(logs, tmp_path, command):
+    """Its signal, SIGXFSZ, would end the process without an answer."""
+    line = ["prlimit", "--fsize=1024", "--", *command()]
+    connection = Connection(line, logs.new("prlimit"), tmp_path / "store", env=environment())
+    connection.peer.send(frame(M + b"OBX|1|TX|||" + b"x" * 4000 + b"\r"))
+    connection.peer.read_to_end()
+    assert [a.code for a in acks(connection.peer.received)] == ["AR"]
+    assert connection.finish() == EXIT_IO
+    assert connection.store.messages() == []
 
 
 def test_killed_before_the_answer(logs, tmp_path, command):

@@ -499,6 +499,7 @@ def stop_finishes_the_frames_in_hand():
         until(lambda: len(units("--state=deactivating", INSTANCES)) >= len(names),
               "the instances are not being stopped")
         assert answer(idle) == b"", "an answer to nothing"
+        idle.close()
         send_good("STOP-MEANWHILE")
         assert stop.poll() is None, "the stop did not wait for the frames in hand"
         for connection, name in zip(busy, names):

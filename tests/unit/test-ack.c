@@ -141,7 +141,9 @@ compile(const char *source)
 	struct problems problems = { 0 };
 	struct template *t = NULL;
 
-	assert_int_equal(template_compile(span_str(source), &t, &problems), 0);
+	assert_int_equal(
+		template_compile(span_str(source), TEMPLATE_ACKNOWLEDGEMENT, NULL, &t, &problems),
+		0);
 	return t;
 }
 
@@ -165,7 +167,9 @@ answer(struct answering *a, struct span bytes, enum outcome outcome, const char 
 		.ids = { .last_usec = 35, .pid = 10, .random = 11 },
 		.out = BUFFER_INIT(ACK_BYTES_MAX),
 	};
-	assert_int_equal(template_compile(template_shipped_ack(), &a->shipped, &problems), 0);
+	assert_int_equal(template_compile(template_shipped_ack(), TEMPLATE_ACKNOWLEDGEMENT, NULL,
+				 &a->shipped, &problems),
+		0);
 	if (first)
 		a->files[a->set.n++].template = compile(first);
 	if (second)
@@ -288,10 +292,10 @@ static const struct answer_case answers[] = {
 					   "123456789 123456789 123456789 123456789 123456789 "
 					   "123456789 123456789 123456789 123456789 "
 					   "123456789 123456789 123456789 |\r") },
-	{ "a line feed in an id cannot get out", BYTES(SENDER("ORU^R01", "a\nMSA|AA", "2.1") "\r"),
-		OUTCOME_STORED, "AA",
-		BYTES("MSH|^~\\&|RIS|HOSP|APP^1^ISO|FAC|" NOW "||ACK|" ID "|AA|P^T||||||\r"
-		      "MSA|AA|a\\X0A\\MSA|\r") },
+	{ "a line feed in an id cannot get out",
+		BYTES(SENDER("ORU^R01", "a\nFORGED", "2.1") "\rPID|1\r"), OUTCOME_STORED, "AA",
+		BYTES("MSH|^~\\&|RIS|HOSP|APP^1^ISO|FAC|" NOW "||ACK|" ID "|P^T|2.1||||||\r"
+		      "MSA|AA|a\\X0A\\FORGED|\r") },
 	/* the sender's delimiters */
 	{ "other delimiters", BYTES("MSH!@#$%!APP@1!FAC!RIS!HOSP!!!ORU@R01!M|1!P!2.5\r"),
 		OUTCOME_NO_CONTROL_ID, "AE",
@@ -410,8 +414,8 @@ static const struct override_case overrides[] = {
 		"MSH|^~\\&|{MSH-4:required}\nMSA|AA|{MSH-10}\n", NULL, 0,
 		"MSH|^~\\&|FAC\rMSA|AA|M1\r", "" },
 	{ "a required value that is absent", OUTCOME_STORED, "AA",
-		"MSH|^~\\&|{PID-5:required}\nMSA|AA|{MSH-10}\n", NULL, ACK_E_REQUIRED, "", "" },
-	{ "a required value that is absent does not keep a refusal back", OUTCOME_VALUE_REQUIRED,
+		"MSH|^~\\&|{PID-5:required}\nMSA|AA|{MSH-10}\n", NULL, ACK_E_REFUSED, "", "" },
+	{ "a required value that is absent does not keep a refusal back", OUTCOME_VALUE_REFUSED,
 		"AE", "MSH|^~\\&|{PID-5:required}\nMSA|{ack.code}|{MSH-10}\n", NULL, 0, SHIPPED,
 		"\rMSA|AE|M1|" },
 };
@@ -437,10 +441,10 @@ overridden(void **state)
 	if (r == 0 && !span_starts(buffer_span(&a.out), span_str(c->begins)))
 		assert_span_equal(buffer_span(&a.out), span_str(c->begins));
 	assert_true(r || holds(buffer_span(&a.out), span_str(c->msa)));
-	if (r == ACK_E_REQUIRED) {
+	if (r == ACK_E_REFUSED) {
 		assert_int_equal(a.failures.n, 1);
-		assert_string_equal(a.failures.at[0].segment, "PID");
-		assert_int_equal(a.failures.at[0].field, 5);
+		assert_string_equal(a.failures.items[0].at.segment, "PID");
+		assert_int_equal(a.failures.items[0].at.field, 5);
 	}
 	done(&a);
 }
@@ -470,31 +474,48 @@ broken_file_in_the_folder(void **state)
 	done(&a);
 }
 
+/* One ERR for each value that a template refused, with its place and table 0357's code. */
 static void
-place_and_text_of_the_caller(void **state)
+an_error_for_each_refused_value(void **state)
 {
+	const struct template_failures refused = {
+		.items = {
+			{ .refusal = TEMPLATE_REFUSAL_ABSENT,
+				.at = { "OBX", .occurrence = 2, .field = 5, .repetition = 1,
+					.component = 1 } },
+			{ .refusal = TEMPLATE_REFUSAL_NO_ROW,
+				.at = { "PID", .occurrence = 1, .field = 8 } },
+			{ .refusal = TEMPLATE_REFUSAL_NO_TIME },
+		},
+		.n = 3,
+	};
 	struct answering a;
 	struct ack_answer own;
 
 	(void)state;
 	assert_int_equal(answer(&a, SPAN(SENDER("ORU^R01", "M1", "2.4") "\r"),
-				 OUTCOME_VALUE_REQUIRED, "AE", NULL, NULL),
+				 OUTCOME_VALUE_REFUSED, "AE", NULL, NULL),
 		0);
 	own = (struct ack_answer){
 		.message = &a.message,
-		.outcome = OUTCOME_VALUE_REQUIRED,
+		.outcome = OUTCOME_VALUE_REFUSED,
 		.code = "AE",
-		.location = SPAN("OBX^2^5^1^1"),
-		.text = SPAN("a|b\rMSA|AA"),
+		.failures = &refused,
 		.input = { .ids = &a.ids, .now_usec = 1 },
 	};
 	buffer_clear(&a.out);
 	assert_int_equal(ack_render(&a.set, a.shipped, &own, &a.out, &a.failures), 0);
-	assert_true(holds(
-		buffer_span(&a.out), SPAN("ERR|OBX^2^5^101&Required field "
-					  "missing|OBX^2^5^1^1|101^Required field missing^HL70357"
-					  "|E||||a\\F\\b\\X0D\\MSA\\F\\AA\r")));
-	assert_true(holds(buffer_span(&a.out), SPAN("MSA|AE|M1|a\\F\\b\\X0D\\MSA\\F\\AA\r")));
+	assert_true(holds(buffer_span(&a.out),
+		SPAN("\rMSA|AE|M1|a value that is required here is absent\r"
+		     "ERR|OBX^2^5^101&Required field missing|OBX^2^5^1^1"
+		     "|101^Required field missing^HL70357|E||||a value that is required here is "
+		     "absent\r"
+		     "ERR|PID^1^8^103&Table value not found|PID^1^8|103^Table value not "
+		     "found^HL70357"
+		     "|E||||a value is not in the table that translates it\r"
+		     "ERR|^^^102&Data type error||102^Data type error^HL70357|E||||a value that "
+		     "must "
+		     "be a time is none\r")));
 	done(&a);
 }
 
@@ -593,7 +614,7 @@ main(void)
 	add_cases(&s, answered, answers);
 	add_cases(&s, overridden, overrides);
 	add_test(&s, "a file that does not compile is passed over", broken_file_in_the_folder);
-	add_test(&s, "place and text of the caller", place_and_text_of_the_caller);
+	add_test(&s, "place and text of the caller", an_error_for_each_refused_value);
 	add_test(&s, "an answer that would be too large", answer_too_large);
 	add_test(&s, "the table of outcomes is whole", table_of_outcomes);
 	add_test(&s, "only what is stored is positive", only_stored_is_positive);

@@ -45,10 +45,15 @@ static const struct parse_case parses[] = {
 	{ "no header", BYTES("PID|1\rPV1|1\r"), MESSAGE_E_NO_HEADER, 2, 0, 0, 0, BYTES("PV1|1") },
 	{ "a bare MSH is no header", BYTES("MSH\r"), MESSAGE_E_NO_HEADER, 1, 0, 0, 0,
 		BYTES("MSH") },
+	{ "blanks, tab and NUL before MSH", BYTES(" \t\0" HEAD "\r"), 0, 1, 0, 1, 3, BYTES(HEAD) },
+	{ "LF between segments, one CR at the end", BYTES(HEAD "\nPID|1\r"), 0, 2, 0, 1, 0,
+		BYTES("PID|1") },
+	{ "LF behind the header, CR behind the others", BYTES(HEAD "\nPID|1\rPV1|1\r"), 0, 3, 0, 1,
+		0, BYTES("PV1|1") },
+	{ "an LF in the header that no segment follows is data", BYTES(HEAD "\nx\rPID|1\r"), 0, 2,
+		0, 1, 0, BYTES("PID|1") },
 	{ "a small msh is no header", BYTES("msh|^~\\&|\r"), MESSAGE_E_NO_HEADER, 1, 0, 0, 0,
 		BYTES("msh|^~\\&|") },
-	{ "a blank before MSH is no header", BYTES(" " HEAD "\r"), MESSAGE_E_NO_HEADER, 1, 0, 0, 0,
-		BYTES(" " HEAD) },
 };
 
 static void

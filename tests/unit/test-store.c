@@ -95,7 +95,7 @@ commit_and_compare(const struct place *p, struct store *s, struct span message)
 	char name[STORE_NAME_BYTES];
 	struct buffer b;
 
-	assert_int_equal(store_commit(s, message, name), 0);
+	assert_int_equal(store_commit(s, message, NULL, 0, name), 0);
 	b = read_file(p, name);
 	assert_span_equal(buffer_span(&b), message);
 	buffer_deinit(&b);
@@ -131,8 +131,8 @@ names(void **state)
 	struct store s;
 
 	assert_int_equal(store_open(&s, p->store), 0);
-	assert_int_equal(store_commit(&s, SPAN("../../etc/MSH|x"), first), 0);
-	assert_int_equal(store_commit(&s, SPAN("../../etc/MSH|x"), second), 0);
+	assert_int_equal(store_commit(&s, SPAN("../../etc/MSH|x"), NULL, 0, first), 0);
+	assert_int_equal(store_commit(&s, SPAN("../../etc/MSH|x"), NULL, 0, second), 0);
 	assert_string_not_equal(first, second);
 	assert_true(strcmp(first, second) < 0); /* in the order of time */
 	assert_int_equal(files_in(p->received, false), 2);
@@ -159,7 +159,7 @@ modes(void **state)
 	assert_int_equal(st.st_mode & 07777, 0750);
 	assert_int_equal(stat(p->received, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750);
-	assert_int_equal(store_commit(&s, SPAN("a"), name), 0);
+	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), 0);
 	(void)snprintf(path, sizeof(path), "%s/%s", p->received, name);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
@@ -192,8 +192,8 @@ folder_that_went(void **state)
 
 	assert_int_equal(store_open(&s, p->store), 0);
 	assert_int_equal(rmdir(p->received), 0);
-	assert_true(
-		store_commit(&s, SPAN("a"), name) < 0); /* which errno, the file system decides */
+	assert_true(store_commit(&s, SPAN("a"), NULL, 0, name) <
+		    0); /* which errno, the file system decides */
 	store_close(&s);
 }
 
@@ -204,11 +204,11 @@ never_opened(void **state)
 	struct store s = STORE_NULL;
 	char name[STORE_NAME_BYTES], path[128];
 
-	assert_int_equal(store_commit(&s, SPAN("a"), name), -EBADF);
+	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), -EBADF);
 	(void)snprintf(path, sizeof(path), "%s/no/where", p->root);
 	assert_int_equal(store_open(&s, path), -ENOENT);
 	assert_int_equal(s.received, -1);
-	assert_int_equal(store_commit(&s, SPAN("a"), name), -EBADF);
+	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), -EBADF);
 	store_close(&s);
 }
 
@@ -254,7 +254,7 @@ folder_that_cannot_be_written(void **state)
 	assert_int_equal(store_open(&s, p->store), 0);
 	assert_int_equal(chmod(p->received, 0555), 0);
 	was_root = become_nobody();
-	assert_int_equal(store_commit(&s, SPAN("a"), name), -EACCES);
+	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), -EACCES);
 	become_root(was_root);
 	assert_int_equal(chmod(p->received, 0755), 0);
 	assert_int_equal(files_in(p->received, false), 0);
@@ -296,7 +296,7 @@ disk_that_is_full(void **state)
 	small.rlim_cur = 5000;
 	(void)signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	r = store_commit(&s, span_of(message, sizeof(message)), name);
+	r = store_commit(&s, span_of(message, sizeof(message)), NULL, 0, name);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(r, -EFBIG);
 	assert_int_equal(files_in(p->received, false), 0);
@@ -315,10 +315,10 @@ descriptors(void **state)
 
 	assert_int_equal(close(before), 0);
 	assert_int_equal(store_open(&s, p->store), 0);
-	assert_int_equal(store_commit(&s, SPAN("a"), name), 0);
+	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), 0);
 	(void)files_in(p->received, true);
 	assert_int_equal(rmdir(p->received), 0);
-	assert_true(store_commit(&s, SPAN("a"), name) < 0);
+	assert_true(store_commit(&s, SPAN("a"), NULL, 0, name) < 0);
 	store_close(&s);
 	after = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(after, before);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "template/load.h"
 #include "template/template.h"
 
 #include "guard.h"
@@ -79,7 +80,8 @@ render(struct rendering *r, struct span source, struct span bytes, size_t n_erro
 			[TEMPLATE_HOST] = BYTES("host"),
 		},
 	};
-	result = template_compile(guard_copy(&r->source, source), &r->template, &r->problems);
+	result = template_compile(guard_copy(&r->source, source), TEMPLATE_ACKNOWLEDGEMENT, NULL,
+		&r->template, &r->problems);
 	if (result)
 		return result;
 	/* it keeps nothing of the source it was given */
@@ -185,8 +187,6 @@ static const struct render_case renders[] = {
 	{ "each {id} is a new one", LINE("{id}|{id}"), BYTES("ZZZ|" ID1 "|" ID2 "\r") },
 	{ "variables that are text are escaped, those with structure are not",
 		LINE("{ack.text}|{ack.type}"), BYTES("ZZZ|not \\F\\ so|ACK^R01^ACK\r") },
-	{ "outside of {each error} nothing is known of errors", BYTES("ZZZ|{error.code}\n"),
-		BYTES(ORU), BYTES("ZZZ|\r"), .n_errors = 1 },
 	{ "a text is itself", LINE("{\"text\"}|{\"\"}|{ \"a } b { c\" }"),
 		BYTES("ZZZ|text||a } b { c\r") },
 	{ "or takes the first that is not empty",
@@ -323,7 +323,6 @@ static const struct condition_case conditions[] = {
 	{ "\"\"", false },
 	{ "0-9", true },
 	{ "now", true },
-	{ "error.code", false },
 	{ "MSH-9.1 == \"ORU\"", true },
 	{ "MSH-9.1==\"ORU\"", true },
 	{ "MSH-9.1 == \"oru\"", false },
@@ -437,31 +436,36 @@ struct problem_case {
 	size_t n_errors;
 };
 
-#define NAMES_ONLY                                                                                 \
-	"neither an address (PID-3.1), a position (0-9), a text in quotes nor a known name"
+/* What is said of a word in quotes that nothing knows. */
+#define NO_NAME(word)                                                                              \
+	"\"" word "\" is no address (PID-3.1), position (0-9), text in quotes or known name"
 
 static const struct problem_case wrongs[] = {
 	{ "1:1: the template writes no segment", BYTES(""), 1 },
 	{ "3:1: the template writes no segment", BYTES("# nothing\n\n"), 1 },
 	{ "1:5: this hole has no closing }", BYTES("ZZZ|{PID-3"), 1 },
 	{ "1:1: this hole has no closing }", BYTES("{"), 1 },
-	{ "1:5: this hole has no closing }", BYTES("ZZZ|{\"a}\nZZZ|1\n"), 1 },
+	{ "1:5: the text has no closing \"", BYTES("ZZZ|{\"a}\nZZZ|1\n"), 1 },
+	{ "1:6: error.… stands between {each error} and its {end}", BYTES("ZZZ|{error.code}\n"),
+		1 },
+	{ "1:5: error.… stands between {each error} and its {end}",
+		BYTES("{if error.code}\nZZZ|1\n{end}\n"), 1 },
 	{ "1:5: a } without its {; a literal one is written }}", BYTES("ZZZ|}|x"), 1 },
 	{ "2:7: a } without its {", BYTES("ZZZ|1\nZZZ|{{}|x"), 1 },
 	{ "1:6: an address, a position, a text in quotes or a name is expected here",
 		BYTES("ZZZ|{}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{nonsense}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{pid-3}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{0-}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{-9}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{0-9-1}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{0-123456}"), 1 },
-	{ "1:6: " NAMES_ONLY, BYTES("ZZZ|{ack.nothing}"), 1 },
-	{ "1:7: " NAMES_ONLY,
+	{ "1:6: " NO_NAME("nonsense"), BYTES("ZZZ|{nonsense}"), 1 },
+	{ "1:6: segments are written in capital letters", BYTES("ZZZ|{pid-3}"), 1 },
+	{ "1:6: " NO_NAME("0-"), BYTES("ZZZ|{0-}"), 1 },
+	{ "1:6: " NO_NAME("-9"), BYTES("ZZZ|{-9}"), 1 },
+	{ "1:6: " NO_NAME("0-9-1"), BYTES("ZZZ|{0-9-1}"), 1 },
+	{ "1:6: " NO_NAME("0-123456"), BYTES("ZZZ|{0-123456}"), 1 },
+	{ "1:6: " NO_NAME("ack.nothing"), BYTES("ZZZ|{ack.nothing}"), 1 },
+	{ "1:7: " NO_NAME("nonsense"),
 		BYTES("\xC3\xA4"
 		      "ZZ|x{nonsense}"),
 		1 },
-	{ "2:6: " NAMES_ONLY, BYTES("ZZZ|1\r\nZZZ|{nonsense}\r\n"), 1 },
+	{ "2:6: " NO_NAME("nonsense"), BYTES("ZZZ|1\r\nZZZ|{nonsense}\r\n"), 1 },
 	{ "1:10: a number from 1 to 99999 is expected here", BYTES("ZZZ|{PID-}"), 1 },
 	{ "1:11: a number from 1 to 99999 is expected here", BYTES("ZZZ|{PID-0}"), 1 },
 	{ "1:10: a number from 1 to 99999 is expected here", BYTES("ZZZ|{PID-x}"), 1 },
@@ -470,9 +474,9 @@ static const struct problem_case wrongs[] = {
 		BYTES("ZZZ|{OBX(2)-5}"), 1 },
 	{ "1:11: (n) is counted from 0 by other tools", BYTES("ZZZ|{PID-3(0)}"), 1 },
 	{ "1:15: nothing may follow the address here", BYTES("ZZZ|{PID-3.1.2.3}"), 1 },
-	{ "1:12: an unknown filter", BYTES("ZZZ|{PID-1:nonsense}"), 1 },
-	{ "1:12: an unknown filter", BYTES("ZZZ|{PID-1:}"), 1 },
-	{ "1:21: an unknown filter", BYTES("ZZZ|{PID-1:required:nonsense}"), 1 },
+	{ "1:12: unknown filter; known are :required", BYTES("ZZZ|{PID-1:nonsense}"), 1 },
+	{ "1:12: the name of a filter is expected", BYTES("ZZZ|{PID-1:}"), 1 },
+	{ "1:21: unknown filter; known are :required", BYTES("ZZZ|{PID-1:required:nonsense}"), 1 },
 	{ "1:12: \"or\", a filter or } is expected here", BYTES("ZZZ|{PID-1 PID-2}"), 1 },
 	{ "1:14: an address, a position, a text in quotes or a name is expected here",
 		BYTES("ZZZ|{PID-1 or}"), 1 },
@@ -521,17 +525,16 @@ static const struct problem_case wrongs[] = {
 		BYTES("{if PID-1}\n{else}\n{elif PID-2}\nZZZ|1\n{end}\n"), 1 },
 	{ "2:6: {else} without an {if} before it", BYTES("{each error}\n{else}\nZZZ|1\n{end}\n"),
 		1 },
-	{ "1:7: an unknown {each}", BYTES("{each nonsense}\nZZZ|1\n{end}\n"), 1 },
+	{ "1:7: " NO_NAME("nonsense"), BYTES("{each nonsense}\nZZZ|1\n{end}\n"), 1 },
 	{ "3:7: a template has one {when}; join conditions with \"and\"",
 		BYTES("{when PID-1}\nZZZ|1\n{when PID-2}\n"), 1 },
-	{ "2:7: {when} stands outside of {if} and {each}",
+	{ "2:2: {when}, {to}, {delimiters} and {charset} stand outside of {if} and {each}",
 		BYTES("{if PID-1}\n{when PID-2}\nZZZ|1\n{end}\n"), 1 },
-	{ "1:2: " NAMES_ONLY, BYTES("{nonsense}\n"), 1 },
+	{ "1:2: " NO_NAME("nonsense"), BYTES("{nonsense}\n"), 1 },
 	/* conditions */
-	{ "1:5: " NAMES_ONLY, BYTES("{if nonsense}\nZZZ|1\n{end}\n"), 1 },
-	{ "1:10: \"and\", \"or\" or } is expected here", BYTES("{if PID-1=}\nZZZ|1\n{end}\n"), 1 },
-	{ "1:10: \"and\", \"or\" or } is expected here", BYTES("{if PID-1=\"1\"}\nZZZ|1\n{end}\n"),
-		1 },
+	{ "1:5: " NO_NAME("nonsense"), BYTES("{if nonsense}\nZZZ|1\n{end}\n"), 1 },
+	{ "1:10: a comparison is written ==", BYTES("{if PID-1=}\nZZZ|1\n{end}\n"), 1 },
+	{ "1:10: a comparison is written ==", BYTES("{if PID-1=\"1\"}\nZZZ|1\n{end}\n"), 1 },
 	{ "1:11: \"and\", \"or\" or } is expected here", BYTES("{if PID-1 \"1\"}\nZZZ|1\n{end}\n"),
 		1 },
 	{ "1:13: an address, a position, a text in quotes or a name is expected here",
@@ -557,11 +560,13 @@ wrong(void **state)
 	const struct problem_case *c = *state;
 	char first[PROBLEM_TEXT_BYTES + 32];
 	struct rendering r;
-	const struct problem *p = &r.problems.items[0];
+	const struct problem *p = r.problems.items;
 
 	assert_int_equal(render(&r, c->source, SPAN(ORU), 0, 10000), TEMPLATE_E_INVALID);
 	assert_null(r.template);
 	assert_in_range(r.problems.n, 1, PROBLEMS_MAX);
+	while (p->warning) /* a header without its fields looks shifted: not what is tested here */
+		p++;
 	(void)snprintf(first, sizeof(first), "%u:%u: %s", p->line, p->column, p->text);
 	if (!span_starts(span_str(first), span_str(c->name)))
 		assert_string_equal(first, c->name);
@@ -689,10 +694,14 @@ source_limit(void **state)
 	assert_int_equal(buffer_append(&source, SPAN("ZZZ|1")), 0);
 	while (source.n < TEMPLATE_SOURCE_BYTES_MAX)
 		assert_int_equal(buffer_append_byte(&source, '\n'), 0);
-	assert_int_equal(template_compile(buffer_span(&source), &t, &problems), 0);
+	assert_int_equal(template_compile(buffer_span(&source), TEMPLATE_ACKNOWLEDGEMENT, NULL, &t,
+				 &problems),
+		0);
 	template_free(t);
 	assert_int_equal(buffer_append_byte(&source, '\n'), 0);
-	assert_int_equal(template_compile(buffer_span(&source), &t, &problems), TEMPLATE_E_INVALID);
+	assert_int_equal(template_compile(buffer_span(&source), TEMPLATE_ACKNOWLEDGEMENT, NULL, &t,
+				 &problems),
+		TEMPLATE_E_INVALID);
 	assert_int_equal(problems.n_errors, 1);
 	buffer_deinit(&source);
 	template_free(NULL);
@@ -711,16 +720,16 @@ required_values(void **state)
 				 SPAN("ZZZ|{PID-2:required}|{PID-3.1:required}|{9-9:required}\n"
 				      "ZZZ|{OBX[2]-7[1].2 or PID-99:required}\n"),
 				 SPAN(ORU), 0, 1000),
-		TEMPLATE_E_REQUIRED);
+		TEMPLATE_E_REFUSED);
 	assert_int_equal(r.failures.n, 3);
-	assert_string_equal(r.failures.at[0].segment, "PID");
-	assert_int_equal(r.failures.at[0].field, 2);
-	assert_string_equal(r.failures.at[1].segment, "");
-	assert_string_equal(r.failures.at[2].segment, "OBX");
-	assert_int_equal(r.failures.at[2].occurrence, 2);
-	assert_int_equal(r.failures.at[2].field, 7);
-	assert_int_equal(r.failures.at[2].repetition, 1);
-	assert_int_equal(r.failures.at[2].component, 2);
+	assert_string_equal(r.failures.items[0].at.segment, "PID");
+	assert_int_equal(r.failures.items[0].at.field, 2);
+	assert_string_equal(r.failures.items[1].at.segment, "");
+	assert_string_equal(r.failures.items[2].at.segment, "OBX");
+	assert_int_equal(r.failures.items[2].at.occurrence, 2);
+	assert_int_equal(r.failures.items[2].at.field, 7);
+	assert_int_equal(r.failures.items[2].at.repetition, 1);
+	assert_int_equal(r.failures.items[2].at.component, 2);
 	done(&r);
 }
 
@@ -747,8 +756,8 @@ more_required_than_told(void **state)
 	(void)state;
 	for (i = 0; i < TEMPLATE_FAILURES_MAX + 5; i++)
 		assert_int_equal(buffer_append(&source, SPAN("ZZZ|{PID-2:required}\n")), 0);
-	assert_int_equal(render(&r, buffer_span(&source), SPAN(ORU), 0, 1000), TEMPLATE_E_REQUIRED);
-	assert_int_equal(r.failures.n, TEMPLATE_FAILURES_MAX);
+	assert_int_equal(render(&r, buffer_span(&source), SPAN(ORU), 0, 1000), TEMPLATE_E_REFUSED);
+	assert_int_equal(r.failures.n, TEMPLATE_FAILURES_MAX + 5);
 	done(&r);
 	buffer_deinit(&source);
 }
@@ -795,7 +804,7 @@ static const struct format_case formats[] = {
 	{ "a line that is not there", BYTES("ZZ\n"), { 9, 1, false, "no" },
 		BYTES("a.hl7t:9:1: error: no\n\n^\n") },
 	{ "no line: a file that cannot be read", BYTES(""), { 0, 0, false, "no" },
-		BYTES("a.hl7t:0:0: error: no\n\n^\n") },
+		BYTES("a.hl7t: error: no\n") },
 };
 
 static void
@@ -850,14 +859,24 @@ write_file(const struct loading *l, const char *name, const char *text)
 }
 
 static void
-note_report(void *userdata, const char *name, struct span source, const struct problems *problems)
+note_report(void *userdata, const char *directory, const char *name, struct span source,
+	const struct problems *problems)
 {
 	struct loading *l = userdata;
 
 	(void)source;
+	(void)directory;
 	l->n_reports++;
 	(void)snprintf(l->last, sizeof(l->last), "%s", name);
 	l->line = problems->items[0].line;
+}
+
+static int
+load(struct template_set *set, const char *path, enum template_kind kind, struct loading *l)
+{
+	const struct template_reporter reporter = { note_report, l };
+
+	return template_load(set, path, kind, NULL, &reporter);
 }
 
 static void
@@ -876,7 +895,7 @@ a_folder_of_templates(void **state)
 	write_file(&l, "15-broken.hl7t", "# broken\nZZZ|{nonsense}\n");
 	for (i = 0; i < N_OF(others); i++)
 		write_file(&l, others[i], "ZZZ|{nonsense}\n");
-	assert_int_equal(template_load(&set, l.path, note_report, &l), 0);
+	assert_int_equal(load(&set, l.path, TEMPLATE_ACKNOWLEDGEMENT, &l), 0);
 	assert_int_equal(set.n, 3);
 	assert_string_equal(set.files[0].name, "10-first.hl7t");
 	assert_string_equal(set.files[1].name, "15-broken.hl7t");
@@ -896,11 +915,11 @@ a_folder_of_templates(void **state)
 		assert_int_equal(unlink(path), 0);
 	}
 	template_set_deinit(&set);
-	assert_int_equal(template_load(&set, l.path, note_report, &l), 0);
+	assert_int_equal(load(&set, l.path, TEMPLATE_ACKNOWLEDGEMENT, &l), 0);
 	assert_int_equal(set.n, 0);
 	assert_int_equal(rmdir(l.path), 0);
 	assert_int_equal(
-		template_load(&set, l.path, note_report, &l), 0); /* no folder: no template */
+		load(&set, l.path, TEMPLATE_ACKNOWLEDGEMENT, &l), 0); /* no folder: no template */
 	assert_int_equal(set.n, 0);
 	template_set_deinit(&set);
 }
@@ -918,7 +937,7 @@ files_that_are_none(void **state)
 	(void)snprintf(nowhere, sizeof(nowhere), "%s/b.hl7t", l.path);
 	assert_int_equal(symlink("/", folder), 0);
 	assert_int_equal(symlink("nowhere", nowhere), 0);
-	assert_int_equal(template_load(&set, l.path, note_report, &l), 0);
+	assert_int_equal(load(&set, l.path, TEMPLATE_ACKNOWLEDGEMENT, &l), 0);
 	assert_int_equal(set.n, 2);
 	assert_null(set.files[0].template);
 	assert_null(set.files[1].template);
@@ -927,7 +946,7 @@ files_that_are_none(void **state)
 	assert_int_equal(unlink(folder), 0);
 	assert_int_equal(unlink(nowhere), 0);
 	assert_int_equal(rmdir(l.path), 0);
-	assert_int_equal(template_load(&set, "/dev/null", note_report, &l), -ENOTDIR);
+	assert_int_equal(load(&set, "/dev/null", TEMPLATE_ACKNOWLEDGEMENT, &l), -ENOTDIR);
 	template_set_deinit(&set);
 }
 
@@ -943,15 +962,17 @@ shipped(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(template_compile(template_shipped_ack(), &t, &problems), 0);
+	assert_int_equal(template_compile(template_shipped_ack(), TEMPLATE_ACKNOWLEDGEMENT, NULL,
+				 &t, &problems),
+		0);
 	assert_int_equal(problems.n, 0);
 	template_free(t);
 	assert_non_null(folder);
-	assert_int_equal(template_load(&set, folder, note_report, &l), 0);
+	assert_int_equal(load(&set, folder, TEMPLATE_ACKNOWLEDGEMENT, &l), 0);
 	assert_true(set.n >= 2);
-	for (i = 0; i < set.n; i++)
-		assert_non_null(set.files[i].template);
-	assert_int_equal(l.n_reports, 0);
+	for (i = 0; i < set.n; i++) /* the others are conversions: tests/convert has them */
+		assert_true(set.files[i].template ||
+			    !span_starts(span_str(set.files[i].name), SPAN("ack")));
 	template_set_deinit(&set);
 }
 

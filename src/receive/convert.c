@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "receive/convert.h"
+
+#include <errno.h>
+
+static enum outcome
+outcome_of(int r)
+{
+	switch (r) {
+	case 0: return OUTCOME_STORED;
+	case TEMPLATE_E_REFUSED: return OUTCOME_VALUE_REFUSED;
+	case TEMPLATE_E_TOO_LARGE: return OUTCOME_RESULT_TOO_LARGE;
+	default: return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_TEMPLATE_BROKEN;
+	}
+}
+
+/* Each message of a result is an entry of its own; a result without a segment is nothing to send.
+ */
+static enum outcome
+add_entries(struct conversion *c, struct span destination, struct span result)
+{
+	struct span message;
+
+	while (template_cut_message(&result, &message)) {
+		if (c->n == CONVERSION_ENTRIES_MAX)
+			return OUTCOME_RESULT_TOO_LARGE;
+		c->entries[c->n++] = (struct store_entry){ destination, message };
+	}
+	return OUTCOME_STORED;
+}
+
+static enum outcome
+render_for(struct conversion *c, const struct template *t, const struct template_input *in,
+	struct span destination, size_t max_result_bytes)
+{
+	struct buffer *result = &c->results[c->n_results];
+	int r;
+
+	if (c->n_results == CONVERSION_RESULTS_MAX)
+		return OUTCOME_RESULT_TOO_LARGE;
+	*result = BUFFER_INIT(max_result_bytes);
+	c->n_results++;
+	r = template_render(t, in, result, &c->failures);
+	return r ? outcome_of(r) : add_entries(c, destination, buffer_span(result));
+}
+
+/* A template without {to} is rendered all the same: it may refuse the message. */
+static enum outcome
+run_template(struct conversion *c, const struct template *t, const struct template_input *in,
+	size_t max_result_bytes)
+{
+	const struct span *destinations;
+	size_t i, n = template_destinations(t, &destinations), n_before = c->n;
+	enum outcome outcome = OUTCOME_STORED;
+
+	if (n == 0) {
+		outcome = render_for(c, t, in, SPAN_NULL, max_result_bytes);
+		c->n = n_before;
+	}
+	for (i = 0; outcome == OUTCOME_STORED && i < n; i++)
+		outcome = render_for(c, t, in, destinations[i], max_result_bytes);
+	return outcome;
+}
+
+enum outcome
+conversion_run(struct conversion *c, const struct template_set *templates,
+	const struct template_input *in, size_t max_result_bytes)
+{
+	enum outcome outcome = OUTCOME_STORED;
+	const struct template *t;
+	size_t i;
+
+	c->n = c->n_results = 0;
+	c->wanted = false;
+	c->failures.n = 0;
+	c->template_name = NULL;
+	for (i = 0; outcome == OUTCOME_STORED && i < templates->n; i++) {
+		t = templates->files[i].template;
+		if (!t || !template_applies(t, in))
+			continue;
+		c->wanted = true;
+		outcome = run_template(c, t, in, max_result_bytes);
+		if (outcome != OUTCOME_STORED)
+			c->template_name = templates->files[i].name;
+	}
+	return outcome;
+}
+
+void
+conversion_deinit(struct conversion *c)
+{
+	while (c->n_results > 0)
+		buffer_deinit(&c->results[--c->n_results]);
+}

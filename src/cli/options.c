@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/options.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,4 +117,40 @@ void
 print_version(const char *program)
 {
 	(void)printf("%s (hl7-inetd) %s\n", program, HL7_INETD_VERSION);
+}
+
+static int
+refuse(const struct command_line *c, const char *text, const char *value)
+{
+	(void)usage_error(c->program, text, value);
+	return OPTIONS_E_USAGE;
+}
+
+/* One option of getopt_long(3). */
+static int
+take_option(const struct command_line *c, int option)
+{
+	switch (option) {
+	case OPTION_HELP: (void)fputs(c->help, stdout); return OPTIONS_E_DONE;
+	case OPTION_VERSION: print_version(c->program); return OPTIONS_E_DONE;
+	case '?': return refuse(c, "unknown or incomplete option", NULL);
+	default: break;
+	}
+	if (c->set(c->userdata, option, optarg))
+		return 0;
+	return refuse(c, optarg ? "not a valid value" : "options that exclude each other", optarg);
+}
+
+int
+options_read(const struct command_line *c, int argc, char **argv)
+{
+	int option, r = 0;
+
+	while (r == 0) {
+		option = getopt_long(argc, argv, c->short_options, c->long_options, NULL);
+		if (option == -1)
+			break;
+		r = take_option(c, option);
+	}
+	return r;
 }

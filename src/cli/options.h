@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct option;
+
 /* Exit statuses that mean the same in every program (sysexits.h). */
 enum {
 	EXIT_OK = 0,
@@ -31,6 +33,32 @@ bool parse_count(const char *text, size_t min, size_t max, size_t *ret);
 
 /* The place of `text` among `n` words, or -1. */
 int parse_word(const char *text, const char *const *words, size_t n);
+
+/* How a command line's options ended. */
+enum {
+	OPTIONS_E_SUCCESS,
+	OPTIONS_E_DONE,  /* --help or --version was printed */
+	OPTIONS_E_USAGE, /* told on standard error */
+};
+
+/* In every program. */
+enum {
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 'V',
+};
+
+/* A program's options. `set` takes one with its argument; false when the argument is not of its
+ * kind, or, for an option without one, when it excludes an option before it. */
+struct command_line {
+	const char *program, *help;
+	const char *short_options;
+	const struct option *long_options; /* getopt_long(3) */
+	bool (*set)(void *userdata, int option, const char *argument);
+	void *userdata;
+};
+
+/* Takes all options; getopt's `optind` is then the first argument. 0 or an OPTIONS_E condition. */
+int options_read(const struct command_line *c, int argc, char **argv);
 
 /* "PROGRAM: TEXT 'VALUE'" and a hint at --help to standard error; returns EXIT_USAGE. */
 int usage_error(const char *program, const char *text, const char *value);

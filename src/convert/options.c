@@ -4,15 +4,12 @@
 #include "cli/output.h"
 
 #include <getopt.h>
-#include <stdio.h>
 
 #define PROGRAM "hl7-convert"
 
 #define MIB ((size_t)1024 * 1024)
 
 enum option_id {
-	OPTION_HELP = 'h',
-	OPTION_VERSION = 'V',
 	OPTION_CHECK = 256,
 	OPTION_EXPLAIN,
 	OPTION_WHEN,
@@ -75,8 +72,10 @@ set_mode(struct options *o, enum mode mode)
 }
 
 static bool
-set_option(struct options *o, int option, const char *argument)
+set_option(void *userdata, int option, const char *argument)
 {
+	struct options *o = userdata;
+
 	switch ((enum option_id)option) {
 	case OPTION_CHECK: return set_mode(o, MODE_CHECK);
 	case OPTION_EXPLAIN: return set_mode(o, MODE_EXPLAIN);
@@ -87,20 +86,8 @@ set_option(struct options *o, int option, const char *argument)
 	case OPTION_TABLES: o->tables = argument; return true;
 	case OPTION_DESTINATIONS: o->destinations = argument; return true;
 	case OPTION_MAX_RESULT: return parse_size(argument, 256, 2048 * MIB, &o->max_result_bytes);
-	case OPTION_HELP:
-	case OPTION_VERSION: break;
 	}
 	return false;
-}
-
-static int
-print_and_be_done(int option)
-{
-	if (option == OPTION_VERSION)
-		print_version(PROGRAM);
-	else
-		(void)fputs(help, stdout);
-	return OPTIONS_E_DONE;
 }
 
 static int
@@ -128,22 +115,13 @@ take_arguments(struct options *o, int argc, char **argv)
 int
 options_parse(struct options *o, int argc, char **argv)
 {
-	int option;
+	const struct command_line line = { PROGRAM, help, "hV", options, set_option, o };
+	int r;
 
 	*o = (struct options){ .max_result_bytes = 64 * MIB };
-	for (;;) {
-		option = getopt_long(argc, argv, "hV", options, NULL);
-		if (option == -1)
-			break;
-		if (option == '?')
-			return complain("unknown or incomplete option", NULL);
-		if (option == OPTION_HELP || option == OPTION_VERSION)
-			return print_and_be_done(option);
-		if (!set_option(o, option, optarg))
-			return complain(optarg ? "not a valid value"
-					       : "--check, --explain and --when exclude each other",
-				optarg);
-	}
+	r = options_read(&line, argc, argv);
+	if (r)
+		return r;
 	if (!o->framed && !o->split && output_is_terminal(stdout))
 		o->lines = true;
 	return take_arguments(o, argc, argv);

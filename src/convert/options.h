@@ -25,10 +25,5 @@ struct options {
 	size_t n_files;
 };
 
-enum {
-	OPTIONS_E_SUCCESS,
-	OPTIONS_E_DONE,  /* --help or --version was printed */
-	OPTIONS_E_USAGE, /* told on standard error */
-};
-
+/* 0 or an OPTIONS_E condition of cli/options.h. */
 int options_parse(struct options *o, int argc, char **argv);

@@ -199,6 +199,7 @@ main(int argc, char **argv)
 {
 	struct options o;
 	struct session s = { .options = &o, .store = STORE_NULL };
+	struct held_reports held = { .n = 0 };
 	enum inherit_from from;
 	bool stderr_is_peer = inherit_shield_peer(), stderr_usable;
 	int r;
@@ -210,8 +211,8 @@ main(int argc, char **argv)
 	if (r)
 		return refuse_start(r);
 	connection_names(&s.connection, &s.names);
-	s.reporter =
-		(struct reporter){ log_target(&o, stderr_usable && !stderr_is_peer), &s.names };
+	s.reporter = (struct reporter){ log_target(&o, stderr_usable && !stderr_is_peer), &s.names,
+		&held };
 	set_signals(&s);
 	set_identity(&s);
 	r = load_templates(&s);

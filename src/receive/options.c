@@ -3,7 +3,6 @@
 #include "cli/options.h"
 
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define PROGRAM "hl7-receive"
@@ -15,8 +14,6 @@
 #define MAX_MESSAGE_MOST  (2048 * MIB)
 
 enum option_id {
-	OPTION_HELP = 'h',
-	OPTION_VERSION = 'V',
 	OPTION_STORE = 256,
 	OPTION_NO_STORE,
 	OPTION_ACK_TEMPLATES,
@@ -119,11 +116,19 @@ set_word(const char *text, const char *const *words, size_t n, int *ret)
 
 /* One option with its argument; false when the argument is not of its kind. */
 static bool
-set_option(struct options *o, int option, const char *argument)
+set_option(void *userdata, int option, const char *argument)
 {
+	struct options *o = userdata;
+
 	switch ((enum option_id)option) {
-	case OPTION_STORE: o->store = argument; return *argument != 0;
-	case OPTION_NO_STORE: o->store = NULL; return true;
+	case OPTION_STORE:
+		o->store = argument;
+		o->store_given = true;
+		return *argument != 0;
+	case OPTION_NO_STORE:
+		o->store = NULL;
+		o->store_given = true;
+		return true;
 	case OPTION_ACK_TEMPLATES: o->ack_templates = argument; return true;
 	case OPTION_CONVERT_TEMPLATES: o->convert_templates = argument; return true;
 	case OPTION_TABLES: o->tables = argument; return true;
@@ -146,8 +151,6 @@ set_option(struct options *o, int option, const char *argument)
 	case OPTION_ON_STORAGE_ERROR:
 		return WORD_OPTION(argument, storage_errors, o->on_storage_error);
 	case OPTION_LOG: return WORD_OPTION(argument, log_targets, o->log);
-	case OPTION_HELP:
-	case OPTION_VERSION: break;
 	}
 	return false;
 }
@@ -171,16 +174,6 @@ set_defaults(struct options *o)
 }
 
 static int
-print_and_be_done(int option)
-{
-	if (option == OPTION_VERSION)
-		print_version(PROGRAM);
-	else
-		(void)fputs(help, stdout);
-	return OPTIONS_E_DONE;
-}
-
-static int
 complain(const char *text, const char *value)
 {
 	(void)usage_error(PROGRAM, text, value);
@@ -190,25 +183,16 @@ complain(const char *text, const char *value)
 int
 options_parse(struct options *o, int argc, char **argv)
 {
-	bool store_given = false;
-	int option;
+	const struct command_line line = { PROGRAM, help, "hV", options, set_option, o };
+	int r;
 
 	set_defaults(o);
-	for (;;) {
-		option = getopt_long(argc, argv, "hV", options, NULL);
-		if (option == -1)
-			break;
-		if (option == '?')
-			return complain("unknown or incomplete option", NULL);
-		if (option == OPTION_HELP || option == OPTION_VERSION)
-			return print_and_be_done(option);
-		if (!set_option(o, option, optarg))
-			return complain("not a valid value", optarg);
-		store_given |= option == OPTION_STORE || option == OPTION_NO_STORE;
-	}
+	r = options_read(&line, argc, argv);
+	if (r)
+		return r;
 	if (optind < argc)
 		return complain("no arguments are taken, but got", argv[optind]);
-	if (!store_given && !o->store)
+	if (!o->store_given && !o->store)
 		return complain(
 			"--store=DIR is needed (or --no-store, to acknowledge without storing)",
 			NULL);

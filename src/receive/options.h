@@ -19,7 +19,8 @@ enum log_target {
 };
 
 struct options {
-	const char *store;                                      /* NULL: --no-store */
+	const char *store; /* NULL: --no-store */
+	bool store_given;  /* on the command line, either way */
 	const char *ack_templates, *convert_templates, *tables; /* directories */
 	size_t max_message_bytes, max_result_bytes;
 	bool reject_unmatched; /* messages that no conversion template wants */
@@ -30,11 +31,6 @@ struct options {
 	enum log_target log;
 };
 
-enum {
-	OPTIONS_E_SUCCESS,
-	OPTIONS_E_DONE,  /* --help or --version was printed */
-	OPTIONS_E_USAGE, /* told on standard error */
-};
-
-/* The defaults, $STATE_DIRECTORY, then the command line. 0 or an OPTIONS_E condition. */
+/* The defaults, $STATE_DIRECTORY, then the command line. 0 or an OPTIONS_E
+ * condition of cli/options.h. */
 int options_parse(struct options *o, int argc, char **argv);

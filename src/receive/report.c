@@ -16,7 +16,20 @@ finish(const struct reporter *r, struct journal_entry *e)
 		journal_text(e, "HL7_PEER", r->names->peer_address);
 	if (r->names->peer_port[0])
 		journal_text(e, "HL7_PEER_PORT", r->names->peer_port);
-	journal_send(r->target, e);
+	if (!r->held)
+		journal_send(r->target, e);
+	else if (r->held->n < REPORTS_HELD_MAX)
+		r->held->entries[r->held->n++] = *e;
+}
+
+void
+report_held(struct reporter *r)
+{
+	size_t i;
+
+	for (i = 0; r->held && i < r->held->n; i++)
+		journal_send(r->target, &r->held->entries[i]);
+	r->held = NULL;
 }
 
 static void
@@ -162,7 +175,7 @@ report_idle(const struct reporter *r, const char *what)
 	struct journal_entry e;
 
 	journal_begin(&e, PRIORITY_DEBUG, ID_CONNECTION, what);
-	finish(r, &e);
+	finish(&(struct reporter){ r->target, r->names, NULL }, &e);
 }
 
 void
@@ -174,6 +187,7 @@ report_template(const struct reporter *r, const char *directory, const char *nam
 
 	(void)snprintf(line, sizeof(line), "%s/%s:%u:%u: %s: %s", directory, name, problem->line,
 		problem->column, problem->warning ? "warning" : "error", problem->text);
-	journal_begin(&e, problem->warning ? PRIORITY_WARNING : PRIORITY_ERROR, ID_TEMPLATE, line);
+	/* a warning at every message would be noise: hl7-convert --check is where they are read */
+	journal_begin(&e, problem->warning ? PRIORITY_DEBUG : PRIORITY_ERROR, ID_TEMPLATE, line);
 	finish(r, &e);
 }

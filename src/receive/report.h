@@ -11,10 +11,22 @@
 #include "net/connection.h"
 #include "template/template.h"
 
+/* What is to be told before the first frame: a connection that brings none, a port scan, leaves no
+ * trace, however wrong a template is. More than this many are not told. */
+#define REPORTS_HELD_MAX 8
+struct held_reports {
+	struct journal_entry entries[REPORTS_HELD_MAX];
+	size_t n;
+};
+
 struct reporter {
 	enum journal_target target;
 	const struct connection_names *names;
+	struct held_reports *held; /* NULL: entries are sent at once */
 };
+
+/* Sends what was held back, and holds nothing back from now on. */
+void report_held(struct reporter *r);
 
 struct message_report {
 	enum outcome outcome;

@@ -497,6 +497,7 @@ handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
 	};
 	bool more;
 
+	report_held(&c->s->reporter);
 	look_behind(c, f, &d.outcome);
 	d.outcome = judge(&d);
 	if (d.readable && d.outcome == OUTCOME_STORED && ack_is_acknowledgement(&d.message))
@@ -573,6 +574,8 @@ report_rest(struct conversation *c)
 	struct frame rest = frame_head(&c->decoder);
 	size_t frames = frame_unread_frames_bytes(&c->decoder);
 
+	if (rest.noise_bytes > 0 || c->empty_frames > 0)
+		report_held(&c->s->reporter);
 	if (!frame_begun(&c->decoder))
 		report_deviations(&c->s->reporter, &rest);
 	if (frames > 0)

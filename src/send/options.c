@@ -3,7 +3,6 @@
 #include "cli/options.h"
 
 #include <getopt.h>
-#include <stdio.h>
 
 #define PROGRAM "hl7-send"
 
@@ -14,8 +13,6 @@
 #define ACK_BYTES_MOST  ((size_t)1024 * 1024 * 1024)
 
 enum option_id {
-	OPTION_HELP = 'h',
-	OPTION_VERSION = 'V',
 	OPTION_QUIET = 'q',
 	OPTION_KEEP_OPEN = 256,
 	OPTION_NEW_ID,
@@ -67,8 +64,10 @@ static const char help[] =
 	"See hl7-send(1).\n";
 
 static bool
-set_option(struct options *o, int option, const char *argument)
+set_option(void *userdata, int option, const char *argument)
 {
+	struct options *o = userdata;
+
 	switch ((enum option_id)option) {
 	case OPTION_QUIET: o->quiet = true; return true;
 	case OPTION_KEEP_OPEN: o->keep_open = true; return true;
@@ -80,20 +79,8 @@ set_option(struct options *o, int option, const char *argument)
 	case OPTION_TIMEOUT: return parse_duration(argument, &o->timeout_usec);
 	case OPTION_MAX_ACK:
 		return parse_size(argument, ACK_BYTES_LEAST, ACK_BYTES_MOST, &o->max_ack_bytes);
-	case OPTION_HELP:
-	case OPTION_VERSION: break;
 	}
 	return false;
-}
-
-static int
-print_and_be_done(int option)
-{
-	if (option == OPTION_VERSION)
-		print_version(PROGRAM);
-	else
-		(void)fputs(help, stdout);
-	return OPTIONS_E_DONE;
 }
 
 static int
@@ -106,7 +93,8 @@ complain(const char *text, const char *value)
 int
 options_parse(struct options *o, int argc, char **argv)
 {
-	int option;
+	const struct command_line line = { PROGRAM, help, "hVq", options, set_option, o };
+	int r;
 
 	*o = (struct options){
 		.repeat = 1,
@@ -114,17 +102,9 @@ options_parse(struct options *o, int argc, char **argv)
 		.timeout_usec = 30 * USEC_PER_SEC,
 		.max_ack_bytes = (size_t)1024 * 1024,
 	};
-	for (;;) {
-		option = getopt_long(argc, argv, "hVq", options, NULL);
-		if (option == -1)
-			break;
-		if (option == '?')
-			return complain("unknown or incomplete option", NULL);
-		if (option == OPTION_HELP || option == OPTION_VERSION)
-			return print_and_be_done(option);
-		if (!set_option(o, option, optarg))
-			return complain("not a valid value", optarg);
-	}
+	r = options_read(&line, argc, argv);
+	if (r)
+		return r;
 	if (optind == argc)
 		return complain("HOST[:PORT] is missing", NULL);
 	o->target = argv[optind++];

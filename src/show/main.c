@@ -18,8 +18,6 @@
 #define CUT_MOST ((size_t)1024 * 1024 * 1024)
 
 enum option_id {
-	OPTION_HELP = 'h',
-	OPTION_VERSION = 'V',
 	OPTION_UNFOLD = 'u',
 	OPTION_NAMES = 'n',
 	OPTION_SKIP_EMPTY = 's',
@@ -60,12 +58,6 @@ static const char help[] =
 	"\n"
 	"See hl7-show(1).\n";
 
-enum {
-	PARSE_E_SUCCESS,
-	PARSE_E_DONE,
-	PARSE_E_USAGE,
-};
-
 static bool
 set_color(struct show_options *o, const char *argument)
 {
@@ -78,17 +70,17 @@ set_color(struct show_options *o, const char *argument)
 }
 
 static bool
-set_option(struct show_options *o, int option)
+set_option(void *userdata, int option, const char *argument)
 {
+	struct show_options *o = userdata;
+
 	switch ((enum option_id)option) {
 	case OPTION_UNFOLD: o->unfold = true; return true;
 	case OPTION_NAMES: o->names = true; return true;
 	case OPTION_SKIP_EMPTY: o->skip_empty = true; return true;
 	case OPTION_TEMPLATE: o->as_template = true; return true;
-	case OPTION_CUT: return parse_count(optarg, 1, CUT_MOST, &o->cut);
-	case OPTION_COLOR: return set_color(o, optarg);
-	case OPTION_HELP:
-	case OPTION_VERSION: break;
+	case OPTION_CUT: return parse_count(argument, 1, CUT_MOST, &o->cut);
+	case OPTION_COLOR: return set_color(o, argument);
 	}
 	return false;
 }
@@ -103,31 +95,14 @@ complain(const char *what, const char *text, int exit_status)
 static int
 parse_options(struct show_options *o, int argc, char **argv)
 {
+	const struct command_line line = { PROGRAM, help, "hVunst", long_options, set_option, o };
 	bool terminal = output_is_terminal(stdout);
-	int option;
 
 	*o = (struct show_options){
 		.safe = terminal,
 		.color = terminal && !getenv("NO_COLOR"),
 	};
-	for (;;) {
-		option = getopt_long(argc, argv, "hVunst", long_options, NULL);
-		if (option == -1)
-			return 0;
-		if (option == OPTION_VERSION)
-			print_version(PROGRAM);
-		if (option == OPTION_HELP)
-			(void)fputs(help, stdout);
-		if (option == OPTION_VERSION || option == OPTION_HELP)
-			return PARSE_E_DONE;
-		if (option == '?' || !set_option(o, option)) {
-			(void)usage_error(PROGRAM,
-				option == '?' ? "unknown or incomplete option"
-					      : "not a valid value",
-				option == '?' ? NULL : optarg);
-			return PARSE_E_USAGE;
-		}
-	}
+	return options_read(&line, argc, argv);
 }
 
 static int
@@ -214,7 +189,7 @@ main(int argc, char **argv)
 
 	r = parse_options(&o, argc, argv);
 	if (r)
-		return r == PARSE_E_DONE ? EXIT_OK : EXIT_USAGE;
+		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
 	r = input_list(&list, argv + optind, (size_t)(argc - optind), &path);
 	status = r < 0 ? complain(path, strerrordesc_np(-r), EXIT_NO_INPUT) : show_all(&list, &o);
 	input_list_deinit(&list);

@@ -114,7 +114,7 @@ def test_each_is_in_a_golden_file(text):
 
 def test_each_refusal_is_in_a_golden_file():
     source = (SOURCE / "src/template/render.c").read_text(encoding="utf-8")
-    texts = re.findall(r'TEMPLATE_REFUSAL_\w+: return "([a-z][^"]*)";', source)
+    texts = re.findall(r'TEMPLATE_REFUSAL_\w+:\s+return "([a-z][^"]*)";', source)
     assert len(texts) == 4
     told = "".join(p.read_text(encoding="utf-8") for p in (HERE / "golden").glob("*/told.txt"))
     for text in texts:

@@ -92,10 +92,10 @@ look_at(struct span source)
 		rest = span_from(rest, 3);
 	source = rest;
 	while (span_cut(&rest, '\n', &line))
-		if (!span_starts(line, SPAN("#")))
+		if (!span_starts(trim(line), SPAN("#")))
 			note_line(&t, trim(line));
 	while (t.simple && span_cut(&source, '\n', &line))
-		if (!span_starts(line, SPAN("#")) && trim(line).n > 0)
+		if (!span_starts(trim(line), SPAN("#")) && trim(line).n > 0)
 			t.simple = count_fields(trim(line), t.field, &t.n_fields[n++]);
 	return t;
 }

@@ -459,6 +459,14 @@ def test_broken_template(receive, ack_d, text, place):
     assert refused["HL7_OUTCOME"] == "template-broken"
 
 
+def test_broken_template_and_no_message(receive, ack_d):
+    """A port scan leaves nothing in the log, whatever is wrong with a template."""
+    ack_d("broken", "MSH|^~\\&|{")
+    connection = receive()
+    assert connection.finish() == 0
+    assert connection.log == []
+
+
 def test_one_broken_template_of_two(receive, ack_d):
     """Also where the broken one would not have been used: nobody can know."""
     ack_d("10-good", MINIMAL)

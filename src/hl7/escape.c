@@ -65,7 +65,8 @@ append_data(struct buffer *out, uint8_t c, const struct delimiters *to)
 	uint8_t letter = (uint8_t)letter_of(c, to);
 	const uint8_t x[3] = { 'X', (uint8_t)hex[c >> 4], (uint8_t)hex[c & 15] };
 
-	if (!letter && !is_breaking(c))
+	/* other control characters may switch character sets or steer a terminal */
+	if (!letter && (c >= ' ' || c == '\t') && c != 0x7F)
 		return buffer_append_byte(out, c);
 	if (!to->escape)
 		return buffer_append_byte(out, ' ');

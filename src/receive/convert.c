@@ -68,6 +68,7 @@ conversion_run(struct conversion *c, const struct template_set *templates,
 {
 	enum outcome outcome = OUTCOME_STORED;
 	const struct template *t;
+	bool holds;
 	size_t i;
 
 	c->n = c->n_results = 0;
@@ -76,10 +77,13 @@ conversion_run(struct conversion *c, const struct template_set *templates,
 	c->template_name = NULL;
 	for (i = 0; outcome == OUTCOME_STORED && i < templates->n; i++) {
 		t = templates->files[i].template;
-		if (!t || !template_applies(t, in))
+		holds = false;
+		outcome = t ? outcome_of(template_decide(t, in, &holds)) : OUTCOME_STORED;
+		if (outcome == OUTCOME_STORED && !holds)
 			continue;
 		c->wanted = true;
-		outcome = run_template(c, t, in, max_result_bytes);
+		if (outcome == OUTCOME_STORED)
+			outcome = run_template(c, t, in, max_result_bytes);
 		if (outcome != OUTCOME_STORED)
 			c->template_name = templates->files[i].name;
 	}

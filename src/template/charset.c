@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <strings.h>
 
 static const struct charset sets[] = {
 	{ "UNICODE UTF-8", "UTF-8", false },
@@ -28,7 +29,9 @@ static const struct charset sets[] = {
 	{ "BIG-5", "BIG5", false },
 	{ "KS X 1001", "EUC-KR", false },
 	{ "CNS 11643-1992", "EUC-TW", false },
-	{ "ISO IR14", "JIS_X0201", false },
+	/* the C library has no JIS X 0201 of its own; its bytes are those of Shift_JIS that stand
+	   alone */
+	{ "ISO IR14", "CP932", false },
 	{ "Shift_JIS", "CP932", false },
 	/* ISO-2022-JP-3 has the half-width kana, ISO-2022-JP-2 the supplementary kanji */
 	{ "ISO IR87", "ISO-2022-JP-3", true },
@@ -271,22 +274,39 @@ hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The length of an escape \Cxxyy\ or \Mxxyyzz\ that `s` begins with, both escape characters
- * included; 0 for none. */
+/* The designations of ISO 2022 that the sets here know, as HL7 spells them. Nothing else is made
+ * into bytes: an escape must not bring a delimiter, a CR or a frame byte into a message. */
+static const char *const designations[] = {
+	"C2842",
+	"C284A",
+	"C2849", /* ASCII, JIS X 0201 Roman and kana */
+	"M2440",
+	"M2442",
+	"M242844", /* JIS X 0208, JIS X 0212 */
+	"M242841",
+	"M242843",
+	"M24284F", /* GB 2312, KS X 1001, JIS X 0213 */
+	"M242850",
+	"M242851",
+};
+
+/* The length of such an escape that `s` begins with, both escape characters included; 0 for none.
+ */
 static size_t
 switch_bytes(struct span s, const struct delimiters *d)
 {
-	size_t i, end;
+	struct span body;
+	size_t i;
 
-	if (s.n < 7 || s.p[0] != d->escape || (s.p[1] != 'C' && s.p[1] != 'M'))
+	if (s.n < 7 || s.p[0] != d->escape)
 		return 0;
-	end = span_find(span_from(s, 2), d->escape) + 2;
-	if (end >= s.n || (end != 6 && end != 8))
-		return 0;
-	for (i = 2; i < end; i++)
-		if (hex_value(s.p[i]) < 0)
-			return 0;
-	return end + 1;
+	s = span_from(s, 1);
+	body = span_first(s, span_find(s, d->escape));
+	for (i = 0; body.n < s.n && i < sizeof(designations) / sizeof(designations[0]); i++)
+		if (body.n == strlen(designations[i]) &&
+			strncasecmp((const char *)body.p, designations[i], body.n) == 0)
+			return body.n + 2;
+	return 0;
 }
 
 /* Writes the switches that HL7 spells in hexadecimal as the escape sequences they stand for: ESC
@@ -317,9 +337,11 @@ charset_decode(const struct charset *c, struct span bytes, const struct delimite
 
 	if (!c->iso_2022)
 		return convert("UTF-8", c->iconv, bytes, substitute, out, ret_at);
+	/* behind a bad byte of a two-byte set nobody knows where a character begins: no substitute
+	 * there */
 	r = spell_switches(bytes, d, &spelled);
 	if (r == 0)
-		r = convert("UTF-8", c->iconv, buffer_span(&spelled), substitute, out, ret_at);
+		r = convert("UTF-8", c->iconv, buffer_span(&spelled), NULL, out, ret_at);
 	buffer_deinit(&spelled);
 	return r;
 }

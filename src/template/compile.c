@@ -122,6 +122,24 @@ has_open_text(struct span text)
 	return n % 2 == 1;
 }
 
+/* Whether a hole of whole segments leaves them whole. */
+static bool
+keeps_structure(const struct template *t, const struct hole *hole)
+{
+	const struct source *s = &t->sources.items[hole->first_source];
+	size_t i;
+
+	if (!source_is_structure(t, hole))
+		return true;
+	for (i = 0; i < hole->n_sources; i++)
+		if (s[i].kind == SOURCE_MESSAGE)
+			return false;
+	for (i = 0; i < hole->n_filters; i++)
+		if (t->filters.items[hole->first_filter + i].kind != FILTER_REQUIRED)
+			return false;
+	return true;
+}
+
 /* A hole of a segment; `text` starts behind its brace. Returns the bytes taken, brace included, in
  * *ret_n. `alone` when nothing else is on the line. */
 static int
@@ -142,6 +160,9 @@ add_hole(struct compiler *c, struct span text, bool alone, size_t *ret_n)
 	if (!alone && source_is_structure(c->t, &c->t->holes.items[hole]))
 		return complain(
 			c, text.p - 1, "a whole segment or message stands alone on its line");
+	if (!keeps_structure(c->t, &c->t->holes.items[hole]))
+		return complain(c, text.p - 1,
+			"a whole segment takes no filter but :required, and {message} no \"or\"");
 	return add_op(c, (struct op){ .kind = OP_HOLE, .index = hole });
 }
 
@@ -201,12 +222,12 @@ spells(struct span line, const struct delimiters *d)
 	return span_eq(span_first(rest, span_find(rest, d->field)), span_of(chars, n));
 }
 
-/* "MSH" with nothing behind it. */
+/* A line that must be a header, whether it is a good one or not: names have three letters. */
 static bool
-is_bare_header(struct span line)
+begins_as_header(struct span line)
 {
-	return span_eq(line, SPAN("MSH")) || span_eq(line, SPAN("FHS")) ||
-	       span_eq(line, SPAN("BHS"));
+	return span_starts(line, SPAN("MSH")) || span_starts(line, SPAN("FHS")) ||
+	       span_starts(line, SPAN("BHS"));
 }
 
 /* A header line sets the delimiters; what is before its third field is written as the target has
@@ -218,7 +239,7 @@ add_header(struct compiler *c, struct span line, struct span *ret_rest)
 	size_t n;
 
 	*ret_rest = line;
-	if (!segment_is_header(line) && !is_bare_header(line))
+	if (!begins_as_header(line))
 		return 0;
 	if (delimiters_parse(line, &d) || !delimiters_usable(&d) || !spells(line, &d) ||
 		span_find(span_first(line, 4 + 5), '{') < 4 + 3)
@@ -573,11 +594,24 @@ charset_name_bytes(struct span argument)
 	return p ? (size_t)(p - argument.p) : argument.n;
 }
 
+/* What every set has, and no message has as a delimiter in earnest: it is written as it stands. */
+static bool
+is_harmless(struct span s)
+{
+	size_t i;
+
+	for (i = 0; i < s.n; i++)
+		if (!((s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= 'A' && s.p[i] <= 'Z') ||
+			    (s.p[i] >= '0' && s.p[i] <= '9') || memchr(" ?*.-_#+=", s.p[i], 9)))
+			return false;
+	return true;
+}
+
 static int
 steer_charset(struct compiler *c, struct span argument)
 {
 	struct span name = span_first(argument, charset_name_bytes(argument));
-	struct span rest = span_from(argument, name.n + strlen(" or "));
+	struct span rest = span_from(argument, name.n + strlen(" or ")), quoted;
 	int r;
 
 	if (c->t->charset)
@@ -590,7 +624,11 @@ steer_charset(struct compiler *c, struct span argument)
 	if (name.n == argument.n)
 		return 0;
 	c->t->has_substitute = true;
+	quoted = rest;
 	r = parse_quoted(c->t, &c->place, rest, c->problems, &c->t->substitute, &rest);
+	if (r == 0 && !is_harmless(c->t->substitute))
+		return complain(c, quoted.p,
+			"the substitute has letters, digits, blanks and ?*.-_#+= only");
 	return r || rest.n == 0 ? r : complain(c, rest.p, "nothing may follow the substitute");
 }
 
@@ -707,6 +745,35 @@ without_indent(struct span line)
 	return line;
 }
 
+/* How many bytes the UTF-8 character has that begins with this byte; 0 when none does. */
+static size_t
+utf8_bytes(uint8_t first)
+{
+	if (first < 0x80)
+		return 1;
+	if (first < 0xC2 || first > 0xF4)
+		return 0;
+	return first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+}
+
+/* The first byte that is no UTF-8; the span's length when all of it is. */
+static size_t
+find_bad_utf8(struct span s)
+{
+	size_t i = 0, n, k;
+
+	while (i < s.n) {
+		n = utf8_bytes(s.p[i]);
+		k = 1;
+		while (k < n && i + k < s.n && (s.p[i + k] & 0xC0) == 0x80)
+			k++;
+		if (n == 0 || k < n)
+			return i;
+		i += n;
+	}
+	return s.n;
+}
+
 static int
 compile_line(struct compiler *c, struct span line)
 {
@@ -714,6 +781,8 @@ compile_line(struct compiler *c, struct span line)
 	struct span inside, text = without_indent(line);
 
 	/* an indented comment is one as well: no segment's name begins with # */
+	if (find_bad_utf8(line) < line.n)
+		return complain(c, line.p + find_bad_utf8(line), "this is not UTF-8");
 	if (trim(line).n == 0 || text.p[0] == '#')
 		return 0;
 	if (!only_braces(line, &inside))

@@ -180,12 +180,15 @@ read_part(struct renderer *r, const struct address *a, size_t at)
 {
 	const struct delimiters *d = &r->message->delimiters;
 	const struct loop *loop = loop_over(r, a, at);
+	struct span field;
 
 	if (loop)
 		return read_repetition(a, d, loop->repetition);
 	if (a->field <= 2)
 		return address_read(a, r->message, at);
-	return address_read_field(a, d, cut_field(r, at, a->field));
+	field = cut_field(r, at, a->field);
+	r->steps += a->repetition > 1 ? field.n / 64 : 0; /* repetitions are counted each time */
+	return address_read_field(a, d, field);
 }
 
 /* [*] and a component: the whole field, to be joined when it is written; nothing when all of them
@@ -301,6 +304,10 @@ read_source(struct renderer *r, const struct source *s, struct value *v)
 	case SOURCE_ADDRESS: read_address(r, s, v); break;
 	case SOURCE_POSITION:
 		v->bytes = message_position(r->message, s->line, s->piece);
+		/* lines are counted from the beginning each time */
+		r->steps += (v->bytes.p ? (size_t)(v->bytes.p - r->message->bytes.p)
+					: r->message->bytes.n) /
+			    64;
 		v->from = &r->message->delimiters;
 		break;
 	case SOURCE_VARIABLE: read_variable(r, s->variable, v); break;
@@ -469,8 +476,8 @@ filter_value(struct renderer *r, const struct hole *h, struct value *v)
 	}
 	v->bytes = value;
 	v->from = d;
-	v->segment = false;
 	v->from_segment = false;
+	r->steps += value.n / 8; /* what filters make costs time as well */
 	return error;
 }
 
@@ -956,20 +963,32 @@ template_cut_message(struct span *rest, struct span *ret_message)
 
 /* --- what a template says of itself ---------------------------------------------------------- */
 
-bool
-template_applies(const struct template *t, const struct template_input *in)
+int
+template_decide(const struct template *t, const struct template_input *in, bool *ret)
 {
 	struct buffer limit = BUFFER_INIT(in->message->bytes.n * 4 + TEMPLATE_SOURCE_BYTES_MAX);
 	struct template_failures failures = { .n = 0 };
 	struct renderer r = { .t = t, .in = in, .out = &limit, .failures = &failures };
 	bool holds = true;
+	int error = 0;
 
-	if (!t->has_when)
-		return true;
-	if (renderer_init(&r, in->message) || evaluate(&r, t->when, &holds) || failures.n > 0)
-		holds = false;
-	renderer_deinit(&r);
-	return holds;
+	if (t->has_when) {
+		error = renderer_init(&r, in->message);
+		if (error == 0)
+			error = fold(evaluate(&r, t->when, &holds));
+		renderer_deinit(&r);
+	}
+	if (error == 0)
+		*ret = holds && failures.n == 0;
+	return error;
+}
+
+bool
+template_applies(const struct template *t, const struct template_input *in)
+{
+	bool holds = false;
+
+	return template_decide(t, in, &holds) == 0 && holds;
 }
 
 size_t

@@ -20,7 +20,7 @@
 #define TEMPLATE_SOURCE_BYTES_MAX  ((size_t)1024 * 1024) /* of a template file */
 #define TEMPLATE_NESTING_MAX       16                    /* {if} and {each} inside each other */
 #define TEMPLATE_FAILURES_MAX      8                     /* places reported of one rendering */
-#define TEMPLATE_STEPS_MAX         ((uint64_t)100000000) /* operations of one rendering */
+#define TEMPLATE_STEPS_MAX         ((uint64_t)50000000)  /* operations of one rendering */
 #define TEMPLATE_DESTINATIONS_MAX  32                    /* of one template */
 #define TEMPLATE_DESTINATION_CHARS 64                    /* of a destination's name */
 
@@ -134,7 +134,11 @@ size_t template_destinations(const struct template *t, const struct span **ret);
 /* Whether the template has a {when}, and its text. */
 bool template_when(const struct template *t, struct span *ret_text);
 
-/* Whether the template's {when} holds for this message; true without one. */
+/* Whether the template's {when} holds for this message; true without one. A value that a filter
+ * refuses makes it not hold. 0, TEMPLATE_E_TOO_LARGE or -ENOMEM. */
+int template_decide(const struct template *t, const struct template_input *in, bool *ret);
+
+/* The same where an error may count as not holding. */
 bool template_applies(const struct template *t, const struct template_input *in);
 
 /* Appends the rendered message to `out`: 0, a TEMPLATE_E condition or -ENOMEM. `*failures` is

@@ -185,7 +185,7 @@ def constant(name, file):
     ("TEMPLATE_DESTINATION_CHARS", "template/template.h", "of 64 characters"),
     ("CONVERSION_RESULTS_MAX", "receive/convert.h", "renderings of one message Ta 256"),
     ("CONVERSION_ENTRIES_MAX", "receive/convert.h", "that are made of one Ta 1000"),
-    ("TEMPLATE_STEPS_MAX", "template/template.h", "steps of one rendering Ta 100,000,000"),
+    ("TEMPLATE_STEPS_MAX", "template/template.h", "steps of one rendering Ta 50,000,000"),
     ("TEMPLATE_FAILURES_MAX", "template/template.h", "refused values that are told Ta 8"),
     ("PROBLEMS_MAX", "template/problem.h", "that are told of a file Ta 32"),
     ("ADDRESS_NUMBER_MAX", "hl7/address.h", "is 1 to 99999"),

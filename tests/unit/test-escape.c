@@ -44,7 +44,8 @@ static const struct text_case texts[] = {
 		BYTES("a\rb\nc\x0B"
 		      "d\x1C"),
 		STANDARD, BYTES("a\\X0D\\b\\X0A\\c\\X0B\\d\\X1C\\") },
-	{ "NUL and other control characters stay", BYTES("\0\t\x7F"), STANDARD, BYTES("\0\t\x7F") },
+	{ "of control characters only a tab stays", BYTES("\0\t\x7F"), STANDARD,
+		BYTES("\\X00\\\t\\X7F\\") },
 	{ "bytes above ASCII stay", BYTES("\xC3\xA4\xFF"), STANDARD, BYTES("\xC3\xA4\xFF") },
 	{ "without a subcomponent character & is plain", BYTES("a&b"), THREE, BYTES("a&b") },
 	{ "without an escape character what cannot stand is a blank", BYTES("a^b\r"),

@@ -256,6 +256,35 @@ names_of_segments(void **state)
 	message_deinit(&m);
 }
 
+/* Cutting all fields at once gives what reading them one by one gives, also behind long ones. */
+static void
+fields_cut_at_once(void **state)
+{
+	struct buffer bytes = BUFFER_INIT(100000);
+	struct segment_fields fields;
+	struct message m;
+	size_t i, n, segment;
+
+	(void)state;
+	assert_int_equal(buffer_append(&bytes, SPAN("MSH|^~\\&|A||B\rZ\rZZZ|\rPID|1||\rOBX")), 0);
+	for (i = 0; i < 70; i++) {
+		assert_int_equal(buffer_append_byte(&bytes, '|'), 0);
+		for (n = 0; n < i * 3; n++)
+			assert_int_equal(buffer_append_byte(&bytes, 'x'), 0);
+	}
+	assert_int_equal(message_parse(&m, buffer_span(&bytes)), 0);
+	for (segment = 0; segment < m.n_segments; segment++) {
+		message_cut_fields(&m, segment, &fields);
+		for (i = 1; i <= fields.n; i++)
+			assert_span_equal(fields.fields[i - 1], message_field(&m, segment, i));
+		if (fields.n < MESSAGE_FIELDS_CUT)
+			assert_null(message_field(&m, segment, fields.n + 1).p);
+	}
+	assert_int_equal(fields.n, MESSAGE_FIELDS_CUT);
+	message_deinit(&m);
+	buffer_deinit(&bytes);
+}
+
 int
 main(void)
 {
@@ -269,5 +298,6 @@ main(void)
 	add_test(&s, "the first header counts", second_header_differs);
 	add_test(&s, "one segment more than can be indexed", too_many_segments);
 	add_test(&s, "names of odd segments", names_of_segments);
+	add_test(&s, "fields cut at once", fields_cut_at_once);
 	return run_suite("message", &s);
 }

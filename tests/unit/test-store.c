@@ -326,6 +326,64 @@ descriptors(void **state)
 }
 
 static void
+remove_folder(const struct place *p, const char *name)
+{
+	char path[200];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", p->store, name);
+	(void)files_in(path, true);
+	assert_int_equal(rmdir(path), 0);
+}
+
+/* An entry is named after its message's file, numbered in the order of writing. */
+static void
+entries(void **state)
+{
+	const struct place *p = *state;
+	const struct store_entry both[] = { { SPAN("ris"), SPAN("first") },
+		{ SPAN("archive"), SPAN("second") } };
+	char name[STORE_NAME_BYTES], path[400], stem[STORE_NAME_BYTES];
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open_queue(&s, SPAN("ris")), 0);
+	assert_int_equal(store_open_queue(&s, SPAN("ris")), 0);
+	assert_int_equal(store_commit(&s, SPAN("m"), both, 2, name), -ENOENT); /* not opened */
+	assert_int_equal(files_in(p->received, false), 0);
+	assert_int_equal(store_open_queue(&s, SPAN("archive")), 0);
+	assert_int_equal(store_commit(&s, SPAN("m"), both, 2, name), 0);
+	(void)snprintf(stem, sizeof(stem), "%.*s", (int)strlen(name) - 4, name);
+	(void)snprintf(path, sizeof(path), "%s/queue/ris/%s.000.hl7", p->store, stem);
+	assert_int_equal(access(path, R_OK), 0);
+	(void)snprintf(path, sizeof(path), "%s/queue/archive/%s.001.hl7", p->store, stem);
+	assert_int_equal(access(path, R_OK), 0);
+	(void)snprintf(path, sizeof(path), "%s/queue/ris", p->store);
+	assert_int_equal(files_in(path, false), 1); /* nothing is left of the one that failed */
+	store_close(&s);
+	remove_folder(p, "queue/ris");
+	remove_folder(p, "queue/archive");
+	remove_folder(p, "queue");
+}
+
+static void
+rejected(void **state)
+{
+	const struct place *p = *state;
+	char name[STORE_NAME_BYTES], path[400];
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_reject(&s, SPAN("bytes"), SPAN("why"), name), 0);
+	(void)snprintf(path, sizeof(path), "%s/rejected/%s", p->store, name);
+	assert_int_equal(access(path, R_OK), 0);
+	memcpy(path + strlen(path) - 4, ".txt", 4);
+	assert_int_equal(access(path, R_OK), 0);
+	assert_int_equal(files_in(p->received, false), 0);
+	store_close(&s);
+	remove_folder(p, "rejected");
+}
+
+static void
 add(struct suite *s, const char *name, CMUnitTestFunction test)
 {
 	add_test(s, name, test);
@@ -349,5 +407,7 @@ main(void)
 	add(&s, "the folder cannot be made", folder_that_cannot_be_made);
 	add(&s, "the disk is full in the middle of the message", disk_that_is_full);
 	add(&s, "no descriptor is left open", descriptors);
+	add(&s, "entries for destinations", entries);
+	add(&s, "a refused message and its reason", rejected);
 	return run_suite("store", &s);
 }

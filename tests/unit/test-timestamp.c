@@ -39,11 +39,64 @@ format(void **state)
 	assert_string_equal(text, c->text);
 }
 
+struct parse_case {
+	const char *name;  /* the text */
+	const char *parts; /* "year month day hour minute second fraction zone", NULL: none */
+};
+
+static const struct parse_case parses[] = {
+	{ "2026", "2026 1 1 0 0 0  " },
+	{ "202611", "2026 11 1 0 0 0  " },
+	{ "20261123", "2026 11 23 0 0 0  " },
+	{ "2026112318", "2026 11 23 18 0 0  " },
+	{ "202611231811", "2026 11 23 18 11 0  " },
+	{ "20261123181147", "2026 11 23 18 11 47  " },
+	{ "20261123181147.1", "2026 11 23 18 11 47 1 " },
+	{ "20261123181147.1234+0130", "2026 11 23 18 11 47 1234 +0130" },
+	{ "20261123-0500", "2026 11 23 0 0 0  -0500" },
+	{ "20240229", "2024 2 29 0 0 0  " },
+	{ "20000229", "2000 2 29 0 0 0  " },
+	{ "20260229", NULL },
+	{ "19000229", NULL },
+	{ "20261301", NULL },
+	{ "20260001", NULL },
+	{ "20260431", NULL },
+	{ "2026112324", NULL },
+	{ "202611231860", NULL },
+	{ "20261123181160", NULL },
+	{ "20261123181147.", NULL },
+	{ "20261123181147.12345", NULL },
+	{ "202611231811.5", NULL },
+	{ "20261123+1", NULL },
+	{ "20261123+0199", NULL },
+	{ "2026112", NULL },
+	{ "23.11.2026", NULL },
+	{ "202", NULL },
+	{ "", NULL },
+};
+
+static void
+parse(void **state)
+{
+	const struct parse_case *c = *state;
+	struct timestamp t;
+	char parts[64];
+	int r = timestamp_parse(span_str(c->name), &t);
+
+	assert_int_equal(r, c->parts ? 0 : TIMESTAMP_E_INVALID);
+	if (r)
+		return;
+	(void)snprintf(parts, sizeof(parts), "%d %d %d %d %d %d %s %s", t.year, t.month, t.day,
+		t.hour, t.minute, t.second, t.fraction, t.zone);
+	assert_string_equal(parts, c->parts);
+}
+
 int
 main(void)
 {
 	static struct suite s;
 
 	add_cases(&s, format, formats);
+	add_cases(&s, parse, parses);
 	return run_suite("timestamp", &s);
 }

@@ -942,20 +942,26 @@ template_render(const struct template *t, const struct template_input *in, struc
 
 /* --- what was written ------------------------------------------------------------------------ */
 
+/* Whether a header of the result stands there. It has the result's own field separator behind its
+ * name, which no value can write: a value that looks like a header is a line of text. */
+static bool
+begins_message(struct span line, uint8_t separator)
+{
+	return span_starts(line, SPAN("MSH")) && line.n > 3 && line.p[3] == separator;
+}
+
 bool
 template_cut_message(struct span *rest, struct span *ret_message)
 {
 	struct span s = *rest;
-	struct delimiters d;
+	uint8_t separator = segment_is_header(s) ? s.p[3] : 0;
 	size_t end = 0;
 
 	if (s.n == 0)
 		return false;
 	do {
 		end += span_find(span_from(s, end), '\r') + 1;
-	} while (
-		end < s.n && !(span_starts(span_from(s, end), SPAN("MSH")) &&
-				     delimiters_parse(span_first(span_from(s, end), 16), &d) == 0));
+	} while (end < s.n && !begins_message(span_from(s, end), separator));
 	*ret_message = span_first(s, end);
 	*rest = span_from(s, end);
 	return true;

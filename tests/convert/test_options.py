@@ -89,6 +89,13 @@ def test_several_results_framed(t):
     assert [f.count(b"MSH|") for f in done.out.split(FS + CR)[:-1]] == [1, 1, 1]
 
 
+def test_value_that_looks_like_a_header_begins_no_message(t):
+    data = message() + b"NTE|1||MSH^~\\&^evil\r"
+    done = convert("--framed", t(HEAD + "{NTE-3}\n"), data=data)
+    assert done.out.count(VT) == 1
+    assert b"MSH^~\\&^evil" in done.out
+
+
 def test_split(t, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -33,6 +33,20 @@ enum {
 	FOUND_AT,      /* and behind it: the segment's index */
 };
 
+/* Which hole wrote which bytes of the result. */
+struct writing {
+	size_t begin, end;
+	const struct hole *hole;
+	const struct source *source;
+	bool from_segment;
+	size_t segment; /* of the message */
+};
+
+struct writings {
+	struct writing *items;
+	size_t n, allocated;
+};
+
 struct renderer {
 	const struct template *t;
 	const struct template_input *in;
@@ -50,6 +64,7 @@ struct renderer {
 	struct buffer filtered[2], scratch[2], compared[2];
 	struct segment_fields fields;    /* of segment `fields_of`, the last one that was read */
 	size_t fields_of;                /* SIZE_MAX: of none yet */
+	struct writings *writings;       /* kept for {charset}, else NULL */
 	char made[CONTROL_ID_CHARS + 1]; /* holds the bytes of the {id} or {n} read last */
 };
 
@@ -519,6 +534,15 @@ read_hole(struct renderer *r, const struct hole *h, struct value *v)
 }
 
 static int
+note_writing(struct renderer *r, const struct hole *h, const struct value *read, size_t begin)
+{
+	const struct writing w = { begin, r->out->n, h, read->source, read->from_segment,
+		read->at };
+
+	return VECTOR_APPEND(r->writings, w) ? 0 : -ENOMEM;
+}
+
+static int
 render_hole(struct renderer *r, size_t hole)
 {
 	const struct hole *h = &r->t->holes.items[hole];
@@ -527,13 +551,15 @@ render_hole(struct renderer *r, size_t hole)
 	int error;
 
 	read_sources(r, h, &v);
-	if (r->in->trace)
+	if (r->in->trace || r->writings)
 		read = v;
 	error = filter_hole(r, h, &v);
 	if (error == 0)
 		error = append_value(r, r->out, &v, &r->target);
 	if (error == 0 && r->in->trace)
 		trace_hole(r, h, &read, span_from(buffer_span(r->out), written));
+	if (error == 0 && r->writings)
+		error = note_writing(r, h, &read, written);
 	return error;
 }
 
@@ -795,9 +821,10 @@ renderer_deinit(struct renderer *r)
 
 static int
 render(const struct template *t, const struct template_input *in, const struct message *message,
-	struct buffer *out, struct template_failures *failures)
+	struct buffer *out, struct writings *writings, struct template_failures *failures)
 {
 	struct renderer r = {
+		.writings = writings,
 		.t = t,
 		.in = in,
 		.out = out,
@@ -885,24 +912,44 @@ decode(const struct template *t, const struct message *m, struct buffer *out,
 	return r > 0 ? refuse_charset(failures) : fold_charset(r);
 }
 
+/* The target lacks what stands at `at` of the result: the input's field that it came from is to
+ * blame, or the template's line. */
 static int
-encode(const struct template *t, struct span text, struct buffer *out,
+refuse_written(const struct message *m, const struct writings *writings, size_t at,
 	struct template_failures *failures)
 {
-	struct message rendered;
+	struct template_failure f = { .refusal = TEMPLATE_REFUSAL_CHARACTER };
+	const struct writing *w;
+	size_t i;
+
+	for (i = 0; i < writings->n; i++) {
+		w = &writings->items[i];
+		if (at < w->begin || at >= w->end)
+			continue;
+		f.line = w->hole->line;
+		if (w->source->kind == SOURCE_ADDRESS)
+			f.at = w->source->address;
+		if (w->from_segment)
+			f.at.occurrence = occurrence_of(m, w->segment);
+	}
+	failures->n = 1;
+	failures->items[0] = f;
+	return TEMPLATE_E_REFUSED;
+}
+
+static int
+encode(const struct template *t, const struct message *m, const struct writings *writings,
+	struct span text, struct buffer *out, struct template_failures *failures)
+{
 	size_t at = 0, start = out->n;
 	int r = charset_encode(
 		t->charset, text, t->has_substitute ? &t->substitute : NULL, out, &at);
 
 	if (r <= 0)
 		return fold_charset(r);
-	/* the place in the result; in the input the value may have stood anywhere */
 	out->n = start;
-	r = message_parse(&rendered, text);
-	if (r >= 0)
-		r = refuse_character(&rendered, at, failures);
-	message_deinit(&rendered);
-	return r;
+	return r == CHARSET_E_CHARACTER ? refuse_written(m, writings, at, failures)
+					: refuse_charset(failures);
 }
 
 static int
@@ -910,15 +957,17 @@ render_decoded(const struct template *t, const struct template_input *in, struct
 	struct buffer *out, struct template_failures *failures)
 {
 	struct buffer rendered = BUFFER_INIT(out->max);
+	struct writings writings = { 0 };
 	struct message decoded;
 	int r = message_parse(&decoded, text);
 
 	if (r == 0)
-		r = render(t, in, &decoded, &rendered, failures);
+		r = render(t, in, &decoded, &rendered, &writings, failures);
 	else if (r > 0)
 		r = refuse_charset(failures);
 	if (r == 0)
-		r = encode(t, buffer_span(&rendered), out, failures);
+		r = encode(t, &decoded, &writings, buffer_span(&rendered), out, failures);
+	free(writings.items);
 	message_deinit(&decoded);
 	buffer_deinit(&rendered);
 	return r;
@@ -932,7 +981,7 @@ template_render(const struct template *t, const struct template_input *in, struc
 	int r;
 
 	if (!t->charset)
-		return render(t, in, in->message, out, failures);
+		return render(t, in, in->message, out, NULL, failures);
 	r = decode(t, in->message, &text, failures);
 	if (r == 0)
 		r = render_decoded(t, in, buffer_span(&text), out, failures);

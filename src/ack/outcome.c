@@ -6,6 +6,7 @@
 /* One MESSAGE_ID for each kind of event, not for each outcome: what an operator does about them
  * differs. */
 #define ID_ACCEPTED        "c2a8a466b77b469fb5164c0c86b8dadc"
+#define ID_DUPLICATE       "15f4069b9ebd4f5f9dc493be7a2c7701"
 #define ID_CONTENT_REFUSED "79eaa9f12c994ade8edd3378c5813106"
 #define ID_FRAME_FAULT     "483fce4bb4de4073aab545884bd72139"
 #define ID_TEMPLATE_FAILED "e798290bd84445deafc5ab43d02a29e2"
@@ -15,6 +16,7 @@
 #define ERR_SEQUENCE  "100^Segment sequence error^HL70357"
 #define ERR_REQUIRED  "101^Required field missing^HL70357"
 #define ERR_DATA_TYPE "102^Data type error^HL70357"
+#define ERR_DUPLICATE "205^Duplicate key identifier^HL70357"
 #define ERR_INTERNAL  "207^Application internal error^HL70357"
 
 static const struct outcome_info table[OUTCOME_N] = {
@@ -23,6 +25,12 @@ static const struct outcome_info table[OUTCOME_N] = {
 		.class = ACK_ACCEPT,
 		.priority = PRIORITY_INFO,
 		.message_id = ID_ACCEPTED,
+	},
+	[OUTCOME_DUPLICATE] = {
+		.name = "duplicate",
+		.class = ACK_ACCEPT,
+		.priority = PRIORITY_NOTICE,
+		.message_id = ID_DUPLICATE,
 	},
 	[OUTCOME_ACKNOWLEDGEMENT] = {
 		.name = "acknowledgement-received",
@@ -68,6 +76,16 @@ static const struct outcome_info table[OUTCOME_N] = {
 		.code = ERR_SEQUENCE,
 		.location = "MSH^1",
 		.text = "a segment stands before the MSH",
+		.priority = PRIORITY_WARNING,
+		.message_id = ID_CONTENT_REFUSED,
+	},
+	[OUTCOME_REUSED_ID] = {
+		.name = "reused-id",
+		.class = ACK_ERROR,
+		.kept = true,
+		.code = ERR_DUPLICATE,
+		.location = "MSH^1^10",
+		.text = "this control id was used for another message",
 		.priority = PRIORITY_WARNING,
 		.message_id = ID_CONTENT_REFUSED,
 	},
@@ -153,6 +171,16 @@ static const struct outcome_info table[OUTCOME_N] = {
 		.code = ERR_INTERNAL,
 		.location = "",
 		.text = "the message could not be stored",
+		.priority = PRIORITY_ERROR,
+		.message_id = ID_STORAGE_FAILED,
+		.exit_status = OUTCOME_EXIT_IOERR,
+	},
+	[OUTCOME_STORE_FULL] = {
+		.name = "store-full",
+		.class = ACK_REJECT,
+		.code = ERR_INTERNAL,
+		.location = "",
+		.text = "there is not enough room to store the message",
 		.priority = PRIORITY_ERROR,
 		.message_id = ID_STORAGE_FAILED,
 		.exit_status = OUTCOME_EXIT_IOERR,

@@ -10,11 +10,13 @@
 
 enum outcome {
 	OUTCOME_STORED,            /* committed: on disk, or accepted unstored as --no-store asks */
+	OUTCOME_DUPLICATE,         /* the same bytes were committed before: answered as then */
 	OUTCOME_ACKNOWLEDGEMENT,   /* is an acknowledgement itself: committed, never answered */
 	OUTCOME_NO_CONTROL_ID,     /* MSH-10 is empty */
 	OUTCOME_SEVERAL_MESSAGES,  /* more than one MSH in a frame */
 	OUTCOME_BATCH,             /* a batch header before the MSH */
 	OUTCOME_HEADER_NOT_FIRST,  /* another segment before the MSH */
+	OUTCOME_REUSED_ID,         /* the id of another message, and --reused-id=reject */
 	OUTCOME_FS_INSIDE,         /* an FS byte inside the data */
 	OUTCOME_TOO_LARGE,         /* over the size limit */
 	OUTCOME_TOO_MANY_SEGMENTS, /* over the limit of segments */
@@ -24,6 +26,7 @@ enum outcome {
 	OUTCOME_RESULT_TOO_LARGE, /* what a template makes of it is over the size limit */
 	OUTCOME_TEMPLATE_BROKEN,  /* a template or table cannot be used */
 	OUTCOME_STORAGE_FAILED,   /* not committed */
+	OUTCOME_STORE_FULL, /* not committed: too little space or too few inodes would stay free */
 	OUTCOME_NO_MEMORY,
 	OUTCOME_NO_HEADER,  /* no readable MSH: nobody to answer */
 	OUTCOME_FRAME_LOST, /* the connection ended inside the frame */

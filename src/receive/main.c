@@ -176,7 +176,8 @@ open_store(struct session *s)
 {
 	if (!s->options->store)
 		return;
-	s->store_error = store_open(&s->store, s->options->store);
+	s->store_error = store_open(&s->store, s->options->store,
+		(struct store_reserve){ s->options->min_free_bytes, s->options->min_free_inodes });
 	if (s->store_error == 0)
 		s->store_error = open_queues(s);
 	if (s->store_error)

@@ -20,6 +20,9 @@ enum option_id {
 	OPTION_CONVERT_TEMPLATES,
 	OPTION_TABLES,
 	OPTION_UNMATCHED,
+	OPTION_REUSED_ID,
+	OPTION_MIN_FREE,
+	OPTION_MIN_FREE_INODES,
 	OPTION_MAX_RESULT,
 	OPTION_ACK_MODE,
 	OPTION_MESSAGES,
@@ -41,6 +44,9 @@ static const struct option options[] = {
 	{ "convert-templates", required_argument, NULL, OPTION_CONVERT_TEMPLATES },
 	{ "tables", required_argument, NULL, OPTION_TABLES },
 	{ "unmatched", required_argument, NULL, OPTION_UNMATCHED },
+	{ "reused-id", required_argument, NULL, OPTION_REUSED_ID },
+	{ "min-free", required_argument, NULL, OPTION_MIN_FREE },
+	{ "min-free-inodes", required_argument, NULL, OPTION_MIN_FREE_INODES },
 	{ "max-result", required_argument, NULL, OPTION_MAX_RESULT },
 	{ "ack-mode", required_argument, NULL, OPTION_ACK_MODE },
 	{ "messages", required_argument, NULL, OPTION_MESSAGES },
@@ -56,6 +62,7 @@ static const struct option options[] = {
 
 /* In the order of their enums. */
 static const char *const ack_modes[] = { "auto", "original", "enhanced", "strict" };
+static const char *const reused_ids[] = { "accept", "reject" };
 static const char *const unmatched[] = { "accept", "reject" };
 static const char *const storage_errors[] = { "reject", "error", "close" };
 static const char *const log_targets[] = { "auto", "journal", "stderr" };
@@ -77,6 +84,10 @@ static const char help[] =
 	"/tables)\n"
 	"  --unmatched=HOW          messages that no conversion template wants: accept or reject\n"
 	"                           (default: accept)\n"
+	"  --reused-id=HOW          another message under the same control id: accept or reject\n"
+	"                           (default: accept)\n"
+	"  --min-free=SIZE          room that stays free beside the store (default: 64M; 0: none)\n"
+	"  --min-free-inodes=N      inodes that stay free (default: 1000; 0: none)\n"
 	"  --max-result=SIZE        largest result of a conversion (default: 64M)\n"
 	"  --ack-mode=MODE          auto, original, enhanced or strict (default: auto)\n"
 	"  --messages=N             messages per connection, 0: until the peer closes (default: "
@@ -133,6 +144,10 @@ set_option(void *userdata, int option, const char *argument)
 	case OPTION_CONVERT_TEMPLATES: o->convert_templates = argument; return true;
 	case OPTION_TABLES: o->tables = argument; return true;
 	case OPTION_UNMATCHED: return WORD_OPTION(argument, unmatched, o->reject_unmatched);
+	case OPTION_REUSED_ID: return WORD_OPTION(argument, reused_ids, o->reject_reused);
+	case OPTION_MIN_FREE: return parse_size(argument, 0, SIZE_MAX / 4, &o->min_free_bytes);
+	case OPTION_MIN_FREE_INODES:
+		return parse_count(argument, 0, SIZE_MAX / 4, &o->min_free_inodes);
 	case OPTION_MAX_RESULT:
 		return parse_size(
 			argument, MAX_MESSAGE_LEAST, MAX_MESSAGE_MOST, &o->max_result_bytes);
@@ -163,6 +178,8 @@ set_defaults(struct options *o)
 		.ack_templates = HL7_INETD_SYSCONFDIR "/ack.d",
 		.convert_templates = HL7_INETD_SYSCONFDIR "/convert.d",
 		.tables = HL7_INETD_SYSCONFDIR "/tables",
+		.min_free_bytes = 64 * MIB,
+		.min_free_inodes = 1000,
 		.max_message_bytes = 32 * MIB,
 		.max_result_bytes = 64 * MIB,
 		.messages = 1,

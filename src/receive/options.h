@@ -23,8 +23,10 @@ struct options {
 	bool store_given;  /* on the command line, either way */
 	const char *ack_templates, *convert_templates, *tables; /* directories */
 	size_t max_message_bytes, max_result_bytes;
-	bool reject_unmatched; /* messages that no conversion template wants */
-	size_t messages;       /* 0: until the peer closes */
+	size_t min_free_bytes, min_free_inodes; /* of the store's file system */
+	bool reject_reused;                     /* control ids */
+	bool reject_unmatched;                  /* messages that no conversion template wants */
+	size_t messages;                        /* 0: until the peer closes */
 	usec_t idle_timeout_usec, frame_timeout_usec, write_timeout_usec, drain_timeout_usec;
 	enum ack_mode ack_mode;
 	enum storage_error_answer on_storage_error;

@@ -65,11 +65,14 @@ report_message(const struct reporter *r, const struct message_report *m)
 {
 	const struct outcome_info *info = outcome_info(m->outcome);
 	bool undelivered = m->code[0] && !m->delivered;
-	int priority = undelivered && info->priority > PRIORITY_WARNING ? PRIORITY_WARNING
-									: (int)info->priority;
+	int priority = (int)info->priority;
 	struct journal_entry e;
 	char line[128];
 
+	if (m->reused_id && priority > PRIORITY_NOTICE)
+		priority = PRIORITY_NOTICE;
+	if (undelivered && priority > PRIORITY_WARNING)
+		priority = PRIORITY_WARNING;
 	journal_begin(&e, priority, info->message_id, human_line(m, line, sizeof(line)));
 	if (m->message)
 		add_message(&e, m->message);
@@ -85,6 +88,8 @@ report_message(const struct reporter *r, const struct message_report *m)
 	journal_number(&e, "HL7_DURATION_USEC", m->duration_usec);
 	if (m->store_name[0])
 		journal_text(&e, "HL7_STORE_NAME", m->store_name);
+	if (m->reused_id)
+		journal_text(&e, "HL7_REUSED_ID", "yes");
 	if (m->n_queued)
 		journal_number(&e, "HL7_QUEUED", m->n_queued);
 	if (m->template_name)

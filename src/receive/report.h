@@ -37,6 +37,7 @@ struct message_report {
 	int error;                 /* negative errno behind the outcome or the delivery, or 0 */
 	usec_t duration_usec;      /* from the frame's first byte to the end of the answer */
 	const char *store_name;    /* in received/ or rejected/; "" when in neither */
+	bool reused_id;            /* an earlier message of the sender has the same control id */
 	size_t n_queued;           /* entries for destinations */
 	const char *template_name; /* that refused it, or NULL */
 };

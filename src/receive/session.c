@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <time.h>
 
+/* An answer has at most what its message may have, and ACK_BYTES_MAX on top. */
+#define STORED_ANSWER_BYTES_MAX ((size_t)4096 * 1024 * 1024)
+
 /* Why a conversation ends before its last message. */
 enum {
 	SESSION_E_GOES_ON,
@@ -35,7 +38,8 @@ struct delivery {
 	struct conversion conversion;
 	struct template_failures failures; /* with OUTCOME_VALUE_REFUSED */
 	struct message_report report;
-	char store_name[STORE_NAME_BYTES];
+	struct store_receipt receipt;
+	char code[3]; /* of an answer that was kept */
 };
 
 /* --- reading --------------------------------------------------------------------------------- */
@@ -214,8 +218,6 @@ judge(struct delivery *d)
 		return d->outcome;
 	if (parsed)
 		return parsed == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_TOO_MANY_SEGMENTS;
-	if (d->c->s->templates_broken)
-		return OUTCOME_TEMPLATE_BROKEN;
 	return judge_message(&d->message);
 }
 
@@ -232,7 +234,7 @@ class_of(const struct delivery *d)
 
 	if (!d->readable || ack_is_acknowledgement(&d->message))
 		return ACK_NONE;
-	if (d->outcome == OUTCOME_STORAGE_FAILED)
+	if (d->outcome == OUTCOME_STORAGE_FAILED || d->outcome == OUTCOME_STORE_FULL)
 		return on_storage_error[d->c->s->options->on_storage_error];
 	return outcome_info(d->outcome)->class;
 }
@@ -337,17 +339,97 @@ prepare_refusal(struct delivery *d)
 	}
 }
 
+/* What of it the store has to know; the answer is the one that was prepared. */
+static struct store_message
+to_store(const struct delivery *d)
+{
+	const struct message *m = &d->message;
+	struct span answer = buffer_span(&d->answer);
+
+	return (struct store_message){
+		.bytes = d->frame->payload,
+		.application = message_header_field(m, 3),
+		.facility = message_header_field(m, 4),
+		.control_id = message_header_field(m, 10),
+		.answer =
+			answer.n ? span_of(answer.p + 1, answer.n - 3) : SPAN_NULL, /* VT, FS CR */
+		.entries = d->conversion.entries,
+		.n_entries = d->conversion.n,
+		.refuse_reused = d->c->s->options->reject_reused,
+	};
+}
+
+/* MSA-1 of an answer that was kept. */
+static void
+read_code(struct span answer, char ret[3])
+{
+	struct message m;
+	struct span code;
+	size_t i;
+
+	ret[0] = 0;
+	(void)message_parse(&m, answer);
+	for (i = 0; i < m.n_segments && !ret[0]; i++) {
+		code = message_field(&m, i, 1);
+		if (span_eq(message_segment_name(&m, i), SPAN("MSA")) && code.n == 2)
+			(void)snprintf(ret, 3, "%.2s", (const char *)code.p);
+	}
+	message_deinit(&m);
+}
+
+/* The answer to a message that was stored before: byte for byte what it got then. Where that was
+ * not kept, a backup without attributes perhaps, it is made anew. */
+static int
+repeat_answer(struct delivery *d)
+{
+	struct template_failures failures = { .n = 0 };
+	struct span kept = buffer_span(&d->receipt.answer);
+
+	if (!d->receipt.answered)
+		return prepare_answer(d, &failures);
+	buffer_clear(&d->answer);
+	d->report.code = "";
+	if (kept.n == 0)
+		return 0;
+	read_code(kept, d->code);
+	d->report.code = d->code;
+	d->answer.max = kept.n + 3;
+	return frame_encode(&d->answer, kept);
+}
+
+/* Whether it was stored before, by this connection or another. */
+static int
+find_stored(struct delivery *d)
+{
+	struct store_message m = to_store(d);
+
+	if (!d->c->s->options->store || d->c->s->store_error)
+		return 0;
+	return store_find(&d->c->s->store, &m, &d->receipt);
+}
+
+static enum outcome
+outcome_of_commit(int r)
+{
+	switch (r) {
+	case STORE_E_DUPLICATE: return OUTCOME_DUPLICATE;
+	case STORE_E_REUSED: return OUTCOME_REUSED_ID;
+	case STORE_E_FULL: return OUTCOME_STORE_FULL;
+	default: return OUTCOME_STORAGE_FAILED;
+	}
+}
+
 static int
 commit(struct delivery *d)
 {
 	struct session *s = d->c->s;
+	struct store_message m = to_store(d);
 
 	if (!s->options->store)
 		return 0;
 	if (s->store_error)
 		return s->store_error;
-	return store_commit(&s->store, d->frame->payload, d->conversion.entries, d->conversion.n,
-		d->store_name);
+	return store_commit(&s->store, &m, &d->receipt);
 }
 
 static enum outcome
@@ -358,6 +440,8 @@ convert(struct delivery *d)
 	const struct template_input in = template_input(d, timestamp);
 	enum outcome outcome;
 
+	if (s->templates_broken)
+		return OUTCOME_TEMPLATE_BROKEN;
 	outcome = conversion_run(
 		&d->conversion, &s->convert_templates, &in, s->options->max_result_bytes);
 	if (outcome == OUTCOME_VALUE_REFUSED)
@@ -370,12 +454,14 @@ convert(struct delivery *d)
 /* Converts, prepares the answer, commits, in this order: a message that cannot be converted, or
  * whose answer cannot be made, is not taken. Returns what became of it. */
 static enum outcome
-accept_message(struct delivery *d)
+accept_new(struct delivery *d)
 {
-	enum outcome outcome = d->outcome == OUTCOME_STORED ? convert(d) : d->outcome;
 	struct template_failures failures = { .n = 0 };
+	enum outcome outcome = d->outcome;
 	int r;
 
+	if (outcome == OUTCOME_STORED)
+		outcome = convert(d);
 	if (outcome != d->outcome)
 		return outcome;
 	r = prepare_answer(d, &failures);
@@ -383,11 +469,36 @@ accept_message(struct delivery *d)
 		d->failures = failures;
 		return outcome_of_rendering(r);
 	}
-	d->report.error = commit(d);
-	if (d->report.error == 0)
+	r = commit(d);
+	if (r == 0)
 		return outcome;
-	d->store_name[0] = 0;
-	return OUTCOME_STORAGE_FAILED;
+	d->report.error = r < 0 ? r : 0;
+	return outcome_of_commit(r);
+}
+
+/* A message that was stored before is not looked at again: what templates make of it now does not
+ * matter. */
+static enum outcome
+accept_message(struct delivery *d)
+{
+	enum outcome outcome;
+	int r = find_stored(d);
+
+	outcome = r ? outcome_of_commit(r) : accept_new(d);
+	d->report.error = r < 0 ? r : d->report.error;
+	if (outcome != OUTCOME_DUPLICATE)
+		return outcome;
+	d->outcome = OUTCOME_DUPLICATE;
+	r = repeat_answer(d);
+	return r ? outcome_of_rendering(r) : OUTCOME_DUPLICATE;
+}
+
+/* Whether the message is on disk and answered for it. */
+static bool
+is_taken(enum outcome outcome)
+{
+	return outcome == OUTCOME_STORED || outcome == OUTCOME_ACKNOWLEDGEMENT ||
+	       outcome == OUTCOME_DUPLICATE;
 }
 
 /* "why: value-refused", one line each fact; no field's text. */
@@ -430,10 +541,10 @@ keep_refused(struct delivery *d)
 	if (!s->options->store || s->store_error || !outcome_info(d->outcome)->kept)
 		return;
 	write_reason(d, &reason);
-	r = store_reject(&s->store, d->frame->payload, buffer_span(&reason), d->store_name);
-	if (r < 0) {
-		d->store_name[0] = 0;
-		report_error(&s->reporter, "a refused message cannot be kept", r);
+	r = store_reject(&s->store, d->frame->payload, buffer_span(&reason), d->receipt.name);
+	if (r) {
+		d->receipt.name[0] = 0;
+		report_error(&s->reporter, "a refused message cannot be kept", r < 0 ? r : -ENOSPC);
 	}
 	buffer_deinit(&reason);
 }
@@ -465,7 +576,8 @@ report(struct delivery *d)
 	d->report.frame = d->frame;
 	d->report.message = d->readable ? &d->message : NULL;
 	d->report.duration_usec = clock_monotonic_usec() - c->frame_started_usec;
-	d->report.store_name = d->store_name;
+	d->report.store_name = d->receipt.name;
+	d->report.reused_id = d->receipt.reused;
 	d->report.n_queued = queued ? d->conversion.n : 0;
 	d->report.template_name = d->conversion.template_name;
 	report_deviations(&c->s->reporter, d->frame);
@@ -481,7 +593,8 @@ goes_on(const struct delivery *d)
 	if (d->outcome == OUTCOME_NO_HEADER || d->outcome == OUTCOME_FRAME_LOST ||
 		d->outcome == OUTCOME_FRAME_TIMEOUT)
 		return false;
-	if (d->outcome == OUTCOME_STORAGE_FAILED && !d->report.code[0])
+	if ((d->outcome == OUTCOME_STORAGE_FAILED || d->outcome == OUTCOME_STORE_FULL) &&
+		!d->report.code[0])
 		return false;
 	return !d->report.code[0] || d->report.delivered;
 }
@@ -494,6 +607,7 @@ handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
 		.frame = f,
 		.outcome = outcome,
 		.report = { .code = "", .error = c->read_error },
+		.receipt = { .answer = BUFFER_INIT(STORED_ANSWER_BYTES_MAX) },
 	};
 	bool more;
 
@@ -504,7 +618,7 @@ handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
 		d.outcome = OUTCOME_ACKNOWLEDGEMENT;
 	if (d.outcome == OUTCOME_STORED || d.outcome == OUTCOME_ACKNOWLEDGEMENT)
 		d.outcome = accept_message(&d);
-	if (d.outcome != OUTCOME_STORED && d.outcome != OUTCOME_ACKNOWLEDGEMENT) {
+	if (!is_taken(d.outcome)) {
 		prepare_refusal(&d);
 		keep_refused(&d);
 	}
@@ -515,6 +629,7 @@ handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
 	conversion_deinit(&d.conversion);
 	message_deinit(&d.message);
 	buffer_deinit(&d.answer);
+	buffer_deinit(&d.receipt.answer);
 	return more ? SESSION_E_GOES_ON : SESSION_E_ENDS;
 }
 

@@ -1,64 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/store.h"
 #include "base/cleanup.h"
+#include "store/disk.h"
+#include "store/known.h"
+#include "store/order.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define STORE_DIR_MODE  0750
-#define STORE_FILE_MODE 0640
-
-/* How long the kernel may take to write out a directory on its own, doubled
- * (vm.dirty_expire_centisecs and the journal's commit interval are 30 s and 5 s by default). */
-#define FRESH_SECONDS 60
-
-/* Whether the directory's entries changed a moment ago: another process may just have made the one
- * that is opened here, and not synced it yet. */
-static bool
-is_fresh(int dir)
-{
-	struct stat st;
-
-	return fstat(dir, &st) < 0 ||
-	       clock_realtime_usec() / USEC_PER_SEC < (usec_t)st.st_mtim.tv_sec + FRESH_SECONDS;
-}
-
-/* Opens a directory, made first where it is missing, and durable in its parent. */
-static int
-open_dir(int at, const char *path, int *ret)
-{
-	_cleanup_close_ int fd = -1, parent = -1;
-	bool made = mkdirat(at, path, STORE_DIR_MODE) == 0;
-	int refused = made || errno == EEXIST ? 0 : -errno;
-
-	if (refused && refused != -EROFS && refused != -EACCES)
-		return refused;
-	fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) /* that it is not there says less than why it could not be made */
-		return refused && errno == ENOENT ? refused : -errno;
-	parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (made && parent < 0)
-		return -errno;
-	if (parent >= 0 && (made || is_fresh(parent)) && fsync(parent) < 0)
-		return -errno;
-	*ret = steal_fd(&fd);
-	return 0;
-}
+/* --- opening --------------------------------------------------------------------------------- */
 
 int
-store_open(struct store *s, const char *path)
+store_open(struct store *s, const char *path, struct store_reserve reserve)
 {
 	int r;
 
 	*s = STORE_NULL;
-	r = open_dir(AT_FDCWD, path, &s->root);
-	return r < 0 ? r : open_dir(s->root, "received", &s->received);
+	s->reserve = reserve;
+	r = disk_open_dir(AT_FDCWD, path, &s->root);
+	if (r == 0)
+		r = disk_open_dir(s->root, "received", &s->received);
+	return r;
 }
 
 static const struct store_queue *
@@ -91,9 +58,9 @@ static int
 open_queue(struct store *s, const char *name, int *ret)
 {
 	_cleanup_close_ int all = -1;
-	int r = open_dir(s->root, "queue", &all);
+	int r = disk_open_dir(s->root, "queue", &all);
 
-	return r < 0 ? r : open_dir(all, name, ret);
+	return r < 0 ? r : disk_open_dir(all, name, ret);
 }
 
 int
@@ -128,182 +95,298 @@ store_close(struct store *s)
 		(void)close(s->queues[i].fd);
 	}
 	free(s->queues);
-	if (s->received >= 0)
-		(void)close(s->received);
-	if (s->root >= 0)
-		(void)close(s->root);
+	cleanup_close(&s->order);
+	cleanup_close(&s->received);
+	cleanup_close(&s->root);
 	*s = STORE_NULL;
 }
 
+/* --- limits ---------------------------------------------------------------------------------- */
+
+/* Whether `bytes` in `files` can be stored with the reserve left free. A file system that does not
+ * count inodes reports none at all. */
 static int
-write_all(int fd, struct span bytes)
+check_room(const struct store *s, uint64_t bytes, uint64_t files)
 {
-	ssize_t n;
+	struct statvfs v;
 
-	while (bytes.n > 0) {
-		n = write(fd, bytes.p, bytes.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO;
-		bytes = span_from(bytes, (size_t)n);
-	}
-	return 0;
-}
-
-/* Time, inode and process with their NUL, whatever their numbers. */
-#define STEM_BYTES 64
-
-/* "20261123T181147.123456Z-INODE-PID". UTC, so that names sort by time and a change of the clock in
- * autumn does not mix them. */
-static void
-make_stem(ino_t inode, char ret[STEM_BYTES])
-{
-	usec_t now = clock_realtime_usec();
-	time_t seconds = (time_t)(now / USEC_PER_SEC);
-	struct tm tm = { 0 };
-	size_t n;
-
-	(void)gmtime_r(&seconds, &tm);
-	n = strftime(ret, STEM_BYTES, "%Y%m%dT%H%M%S", &tm);
-	(void)snprintf(ret + n, STEM_BYTES - n, ".%06uZ-%" PRIuMAX "-%d",
-		(unsigned)(now % USEC_PER_SEC), (uintmax_t)inode, (int)getpid());
-}
-
-/* An unnamed file in `dir` with these bytes, on disk. */
-static int
-write_unnamed(int dir, struct span bytes, int *ret_fd)
-{
-	_cleanup_close_ int fd =
-		openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, STORE_FILE_MODE);
-	int r;
-
-	if (fd < 0)
+	if (fstatvfs(s->root, &v) < 0)
 		return -errno;
-	r = write_all(fd, bytes);
-	if (r < 0)
-		return r;
-	if (fsync(fd) < 0)
-		return -errno;
-	*ret_fd = steal_fd(&fd);
+	if (s->reserve.bytes && v.f_bavail * v.f_frsize < s->reserve.bytes + bytes)
+		return STORE_E_FULL;
+	if (s->reserve.inodes && v.f_files && v.f_favail < s->reserve.inodes + files)
+		return STORE_E_FULL;
 	return 0;
 }
 
 static int
-link_as(int fd, int dir, const char *name)
+check_room_for(const struct store *s, const struct store_message *m)
 {
-	char path[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+	uint64_t bytes = m->bytes.n;
+	size_t i;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	/* by its descriptor's path: AT_EMPTY_PATH wants a capability */
-	return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	for (i = 0; i < m->n_entries; i++)
+		bytes += m->entries[i].message.n;
+	return check_room(s, bytes, m->n_entries + 1);
 }
+
+/* --- a commit -------------------------------------------------------------------------------- */
+
+/* A message on its way into the store. */
+struct commit {
+	struct store *s;
+	const struct store_message *m;
+	struct known_key key;
+	int fd;                       /* of its file, locked until the commit is over */
+	char claim[KNOWN_NAME_BYTES]; /* .k…, "" while it has none */
+	bool answer_file;             /* the answer does not fit into the message's attributes */
+	struct store_stem stem;
+	char name[STORE_NAME_BYTES];
+};
 
 static int
-sync_dir(int dir)
+get_stem(struct store *s, int fd, struct store_stem *ret)
 {
-	return fsync(dir) < 0 ? -errno : 0;
+	struct stat st;
+	int r = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (s->order < 0)
+		r = order_open(s->root, &s->order);
+	if (r == 0)
+		r = order_next(s->order, &ret->stamp);
+	ret->inode = st.st_ino;
+	ret->pid = (uint32_t)getpid();
+	return r;
 }
 
-/* The name of the k-th entry (from 0) of a received file. */
-static void
-entry_name(const char *stem, size_t k, char ret[STORE_NAME_BYTES])
+/* The message and its answer on disk, in a file without a name. */
+static int
+write_message(struct commit *c)
 {
-	/* of one width, so that the names sort in the order of the entries */
-	(void)snprintf(ret, STORE_NAME_BYTES, "%s.%03zu.hl7", stem, k);
+	int r = disk_write(c->s->received, c->m->bytes, &c->fd);
+
+	if (r == 0)
+		r = known_keep_answer(c->fd, c->m->answer);
+	c->answer_file = r == KNOWN_E_NO_ATTRIBUTES;
+	return r < 0 ? r : disk_sync(c->fd);
 }
 
 /* Writes and links one entry; its directory is synced by the caller. */
 static int
-put_entry(struct store *s, const struct store_entry *e, const char *stem, size_t k)
+put_entry(struct commit *c, size_t i)
 {
-	const struct store_queue *queue = find_queue(s, e->destination);
+	const struct store_entry *e = &c->m->entries[i];
+	const struct store_queue *queue = find_queue(c->s, e->destination);
+	const struct store_entry_name entry = { c->stem, (uint32_t)i };
 	_cleanup_close_ int fd = -1;
 	char name[STORE_NAME_BYTES];
 	int r;
 
 	if (!queue)
 		return -ENOENT;
-	r = write_unnamed(queue->fd, e->message, &fd);
+	r = disk_write_synced(queue->fd, e->message, &fd);
 	if (r < 0)
 		return r;
-	entry_name(stem, k, name);
-	return link_as(fd, queue->fd, name);
+	store_entry_format(&entry, "hl7", name);
+	return disk_link(fd, queue->fd, name);
+}
+
+static bool
+has_entry_before(const struct store_message *m, size_t i)
+{
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		if (span_eq(m->entries[i].destination, m->entries[k].destination))
+			return true;
+	return false;
+}
+
+/* For each destination once. 0 or the first failure. */
+static int
+for_queues(struct commit *c, int (*call)(int fd))
+{
+	const struct store_queue *queue;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < c->m->n_entries; i++) {
+		queue = find_queue(c->s, c->m->entries[i].destination);
+		if (!queue)
+			return -ENOENT;
+		if (!has_entry_before(c->m, i))
+			r = call(queue->fd);
+	}
+	return r;
 }
 
 static int
-put_entries(struct store *s, const struct store_entry *entries, size_t n, const char *stem)
+lock_queue(int fd)
+{
+	return disk_lock(fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
+}
+
+static int
+unlock_queue(int fd)
+{
+	(void)flock(fd, LOCK_UN); /* what was not locked stays so */
+	return 0;
+}
+
+static int
+put_entries(struct commit *c)
 {
 	size_t i;
 	int r = 0;
 
-	for (i = 0; r == 0 && i < n; i++)
-		r = put_entry(s, &entries[i], stem, i);
-	for (i = 0; r == 0 && i < n; i++)
-		if (i == 0 || !span_eq(entries[i].destination, entries[i - 1].destination))
-			r = sync_dir(find_queue(s, entries[i].destination)->fd);
-	return r;
+	for (i = 0; r == 0 && i < c->m->n_entries; i++)
+		r = put_entry(c, i);
+	return r == 0 ? for_queues(c, disk_sync) : r;
 }
 
 /* Without their received file the entries do not count; removing them only keeps the place tidy. */
 static void
-remove_entries(struct store *s, const struct store_entry *entries, size_t n, const char *stem)
+remove_entries(struct commit *c)
 {
 	const struct store_queue *queue;
+	struct store_entry_name entry = { .stem = c->stem };
 	char name[STORE_NAME_BYTES];
-	size_t i;
 
-	for (i = 0; i < n; i++) {
-		queue = find_queue(s, entries[i].destination);
-		entry_name(stem, i, name);
+	for (entry.number = 0; entry.number < c->m->n_entries; entry.number++) {
+		queue = find_queue(c->s, c->m->entries[entry.number].destination);
+		store_entry_format(&entry, "hl7", name);
 		if (queue)
 			(void)unlinkat(queue->fd, name, 0);
 	}
 }
 
-static int
-inode_of(int fd, ino_t *ret)
+/* The first message of this sender and id, if it is still there; its name is told. */
+static bool
+is_reused(struct commit *c)
 {
-	struct stat st;
+	char first[STORE_NAME_BYTES];
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	*ret = st.st_ino;
-	return 0;
+	if (known_first(c->s->received, &c->key, first) < 0)
+		return false;
+	if (faccessat(c->s->received, first, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	(void)unlinkat(c->s->received, c->key.identity, 0);
+	return false;
+}
+
+/* From here on others see that these bytes are being stored. */
+static int
+claim(struct commit *c, int *ret_twin)
+{
+	int r = disk_lock(c->fd, LOCK_EX, 0);
+
+	if (r == 0)
+		r = known_claim(c->s->received, c->fd, &c->key, c->m->bytes,
+			deadline_in(DISK_LOCK_WAIT_USEC), c->claim, ret_twin);
+	if (r) {
+		c->claim[0] = 0;
+		return r == KNOWN_E_DUPLICATE ? STORE_E_DUPLICATE : r;
+	}
+	return c->answer_file ? known_keep_answer_file(c->s->received, &c->key, c->m->answer) : 0;
+}
+
+/* The commit itself: its last link is the point. */
+static int
+link_all(struct commit *c)
+{
+	int r = for_queues(c, lock_queue);
+
+	if (r == 0)
+		r = get_stem(c->s, c->fd, &c->stem);
+	if (r < 0)
+		return r;
+	r = put_entries(c);
+	store_name_format(&c->stem, "hl7", c->name);
+	if (r == 0)
+		r = disk_link(c->fd, c->s->received, c->name);
+	if (r == 0) {
+		(void)known_note_first(c->s->received, &c->key, c->name);
+		r = disk_sync(c->s->received);
+	}
+	if (r < 0) {
+		/* the received file first: without it the others do not count */
+		(void)unlinkat(c->s->received, c->name, 0);
+		remove_entries(c);
+	}
+	return r;
+}
+
+/* What is known of the file of a message that was committed before; and that it is on disk, as the
+ * process that committed it may have died a moment before it was. */
+static int
+read_receipt(struct store *s, const struct known_key *key, int twin, struct store_receipt *ret)
+{
+	struct stat first, st;
+	int r = known_read_answer(s->received, twin, key, &ret->answer);
+
+	ret->answered = r == 0;
+	if (known_first(s->received, key, ret->name) < 0 || fstat(twin, &st) < 0 ||
+		fstatat(s->received, ret->name, &first, AT_SYMLINK_NOFOLLOW) < 0 ||
+		first.st_ino != st.st_ino)
+		ret->name[0] = 0;
+	r = disk_sync(s->received);
+	return r < 0 ? r : STORE_E_DUPLICATE;
 }
 
 int
-store_commit(struct store *s, struct span message, const struct store_entry *entries,
-	size_t n_entries, char ret_name[STORE_NAME_BYTES])
+store_find(struct store *s, const struct store_message *m, struct store_receipt *ret)
 {
-	_cleanup_close_ int fd = -1;
-	char stem[STEM_BYTES];
-	ino_t inode = 0;
+	_cleanup_close_ int twin = -1;
+	struct known_key key;
 	int r;
 
 	if (s->received < 0)
 		return -EBADF;
-	r = write_unnamed(s->received, message, &fd);
+	known_key(&key, m->bytes, m->application, m->facility, m->control_id);
+	r = known_find(s->received, &key, m->bytes, &twin);
+	return r == KNOWN_E_DUPLICATE ? read_receipt(s, &key, twin, ret) : r;
+}
+
+static int
+commit_claimed(struct commit *c, struct store_receipt *ret)
+{
+	int r;
+
+	ret->reused = is_reused(c);
+	if (ret->reused && c->m->refuse_reused)
+		return STORE_E_REUSED;
+	r = link_all(c);
+	(void)for_queues(c, unlock_queue);
 	if (r == 0)
-		r = inode_of(fd, &inode);
-	if (r < 0)
-		return r;
-	/* the inode is this file's alone and the time has passed once: the name is taken by nobody
-	 */
-	make_stem(inode, stem);
-	(void)snprintf(ret_name, STORE_NAME_BYTES, "%s.hl7", stem);
-	r = put_entries(s, entries, n_entries, stem);
+		memcpy(ret->name, c->name, sizeof(ret->name));
+	return r;
+}
+
+int
+store_commit(struct store *s, const struct store_message *m, struct store_receipt *ret)
+{
+	_cleanup_close_ int twin = -1;
+	struct commit c = { .s = s, .m = m, .fd = -1 };
+	int r;
+
+	ret->name[0] = 0;
+	if (s->received < 0)
+		return -EBADF;
+	known_key(&c.key, m->bytes, m->application, m->facility, m->control_id);
+	r = check_room_for(s, m);
 	if (r == 0)
-		r = link_as(fd, s->received, ret_name);
+		r = write_message(&c);
 	if (r == 0)
-		r = sync_dir(s->received);
-	if (r < 0) {
-		/* the received file first: without it the others do not count */
-		(void)unlinkat(s->received, ret_name, 0);
-		remove_entries(s, entries, n_entries, stem);
-	}
+		r = claim(&c, &twin);
+	if (r == 0)
+		r = commit_claimed(&c, ret);
+	if (r == STORE_E_DUPLICATE)
+		r = read_receipt(s, &c.key, twin, ret);
+	else if (r && c.claim[0])
+		(void)unlinkat(s->received, c.claim, 0);
+	cleanup_close(&c.fd); /* and with it its lock */
 	return r;
 }
 
@@ -312,29 +395,30 @@ store_reject(
 	struct store *s, struct span message, struct span reason, char ret_name[STORE_NAME_BYTES])
 {
 	_cleanup_close_ int dir = -1, fd = -1, reason_fd = -1;
-	char stem[STEM_BYTES], reason_name[STORE_NAME_BYTES];
-	ino_t inode = 0;
+	char reason_name[STORE_NAME_BYTES];
+	struct store_stem stem = { 0 };
 	int r;
 
 	if (s->root < 0)
 		return -EBADF;
-	r = open_dir(s->root, "rejected", &dir);
+	r = check_room(s, message.n + reason.n, 2);
 	if (r == 0)
-		r = write_unnamed(dir, message, &fd);
+		r = disk_open_dir(s->root, "rejected", &dir);
 	if (r == 0)
-		r = write_unnamed(dir, reason, &reason_fd);
+		r = disk_write_synced(dir, message, &fd);
 	if (r == 0)
-		r = inode_of(fd, &inode);
-	if (r < 0)
+		r = disk_write_synced(dir, reason, &reason_fd);
+	if (r == 0)
+		r = get_stem(s, fd, &stem);
+	if (r)
 		return r;
-	make_stem(inode, stem);
-	(void)snprintf(ret_name, STORE_NAME_BYTES, "%s.hl7", stem);
-	(void)snprintf(reason_name, STORE_NAME_BYTES, "%s.txt", stem);
+	store_name_format(&stem, "hl7", ret_name);
+	store_name_format(&stem, "txt", reason_name);
 	/* the reason first: a message is never there without it */
-	r = link_as(reason_fd, dir, reason_name);
+	r = disk_link(reason_fd, dir, reason_name);
 	if (r == 0)
-		r = link_as(fd, dir, ret_name);
+		r = disk_link(fd, dir, ret_name);
 	if (r < 0)
 		(void)unlinkat(dir, reason_name, 0);
-	return r < 0 ? r : sync_dir(dir);
+	return r < 0 ? r : disk_sync(dir);
 }

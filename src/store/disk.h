@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What the store does to the file system, step by step: each step's failure is final for the
+ * message. An fsync that failed is never tried again, as Linux marks the pages clean all the same.
+ *
+ * Not for others than the store's own files.
+ */
+
+#include "base/clock.h"
+#include "base/span.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Opens a directory, made first where it is missing (mode 0750), and durable in its parent. 0 or a
+ * negative errno. */
+int disk_open_dir(int at, const char *path, int *ret);
+
+/* The same without making it. */
+int disk_open_existing_dir(int at, const char *path, int *ret);
+
+/* An unnamed file in `dir` with these bytes (O_TMPFILE, mode 0640), not on disk yet. */
+int disk_write(int dir, struct span bytes, int *ret_fd);
+
+/* The bytes of a file, or the names in a directory, are on disk. */
+int disk_sync(int fd);
+
+/* disk_write() and disk_sync(). */
+int disk_write_synced(int dir, struct span bytes, int *ret_fd);
+
+/* Gives an open file a name; -EEXIST where it is taken. */
+int disk_link(int fd, int dir, const char *name);
+
+/* Takes a lock (flock(2), LOCK_SH or LOCK_EX) of the open file, waiting until the deadline; 0 only
+ * tries. 0, -ETIMEDOUT or a negative errno. */
+int disk_lock(int fd, int operation, usec_t deadline);
+
+/* How long a lock is waited for that others hold for a few system calls. */
+#define DISK_LOCK_WAIT_USEC (10 * USEC_PER_SEC)
+
+/* Whether the file has just these bytes: 1, 0 or a negative errno. */
+int disk_compare(int fd, struct span bytes);

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/known.h"
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "store/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define ANSWER_ATTRIBUTE "user.hl7.ack"
+
+/* Other messages with the same hash: with 128 bits none, unless somebody made them. */
+#define SAME_HASH_MAX 4
+
+/* The names of one message and one hash change this often at most while it is claimed. */
+#define CLAIM_ROUNDS_MAX 1000
+
+/* Why a name could not be had; internal to this file. */
+enum {
+	HOLDER_GONE = 100, /* the name is free again */
+	HOLDER_OTHER,      /* other bytes with the same hash */
+};
+
+void
+known_key(struct known_key *ret, struct span bytes, struct span application, struct span facility,
+	struct span control_id)
+{
+	char hex[HASH_HEX_BYTES];
+	struct hash h;
+
+	hash_init(&h);
+	hash_add(&h, bytes);
+	hash_end_hex(&h, hex);
+	(void)snprintf(ret->content, KNOWN_KEY_BYTES, ".k%s", hex);
+	hash_init(&h);
+	hash_add_piece(&h, application);
+	hash_add_piece(&h, facility);
+	hash_add_piece(&h, control_id);
+	hash_end_hex(&h, hex);
+	(void)snprintf(ret->identity, KNOWN_KEY_BYTES, ".i%s", hex);
+}
+
+static void
+numbered_name(const struct known_key *key, unsigned n, char ret[KNOWN_NAME_BYTES])
+{
+	if (n == 0)
+		(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", key->content);
+	else
+		(void)snprintf(ret, KNOWN_NAME_BYTES, "%s.%u", key->content, n);
+}
+
+static int
+open_name(int received, const char *name, int *ret_fd)
+{
+	int fd = openat(received, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return errno == ENOENT ? HOLDER_GONE : -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Opens what has the name if it has these bytes: 0, a HOLDER condition or a negative errno. */
+static int
+open_holder(int received, const char *name, struct span bytes, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	int r = open_name(received, name, &fd);
+
+	if (r == 0)
+		r = disk_compare(fd, bytes);
+	if (r < 0 || r == HOLDER_GONE)
+		return r;
+	if (r == 0)
+		return HOLDER_OTHER;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int
+count_names(int fd, nlink_t *ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret = st.st_nlink;
+	return 0;
+}
+
+/* Removes the name if it still is that of this file. */
+static int
+remove_if_same(int received, const char *name, int fd)
+{
+	struct stat ours, there;
+
+	if (fstat(fd, &ours) < 0)
+		return -errno;
+	if (fstatat(received, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
+		return 0;
+	return unlinkat(received, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* Who has the name, once his commit is over: KNOWN_E_DUPLICATE, a HOLDER condition or a negative
+ * errno. */
+static int
+judge_holder(int received, const char *name, struct span bytes, usec_t deadline, int *ret_twin)
+{
+	_cleanup_close_ int fd = -1;
+	nlink_t names = 0;
+	int r = open_holder(received, name, bytes, &fd);
+
+	if (r == 0)
+		r = disk_lock(fd, LOCK_EX, deadline);
+	if (r == 0)
+		r = count_names(fd, &names);
+	if (r)
+		return r;
+	if (names > 1) {
+		*ret_twin = steal_fd(&fd);
+		return KNOWN_E_DUPLICATE;
+	}
+	r = remove_if_same(received, name, fd);
+	return r < 0 ? r : HOLDER_GONE;
+}
+
+int
+known_find(int received, const struct known_key *key, struct span bytes, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	char name[KNOWN_NAME_BYTES];
+	nlink_t names = 0;
+	int r = HOLDER_OTHER;
+	unsigned n;
+
+	for (n = 0; n < SAME_HASH_MAX && r == HOLDER_OTHER; n++) {
+		numbered_name(key, n, name);
+		r = open_holder(received, name, bytes, &fd);
+	}
+	if (r > 0)
+		return 0;
+	if (r == 0)
+		r = disk_lock(fd, LOCK_SH, 0);
+	if (r == -ETIMEDOUT)
+		return 0; /* in the middle of its commit: known_claim() waits */
+	if (r == 0)
+		r = count_names(fd, &names);
+	if (r < 0 || names < 2)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return KNOWN_E_DUPLICATE;
+}
+
+/* One try at one name. */
+static int
+claim_name(
+	int received, int fd, const char *name, struct span bytes, usec_t deadline, int *ret_twin)
+{
+	int r = disk_link(fd, received, name);
+
+	return r == -EEXIST ? judge_holder(received, name, bytes, deadline, ret_twin) : r;
+}
+
+int
+known_claim(int received, int fd, const struct known_key *key, struct span bytes, usec_t deadline,
+	char ret_name[KNOWN_NAME_BYTES], int *ret_twin)
+{
+	unsigned n = 0, round;
+	int r = HOLDER_GONE;
+
+	for (round = 0; round < CLAIM_ROUNDS_MAX && n < SAME_HASH_MAX; round++) {
+		numbered_name(key, n, ret_name);
+		r = claim_name(received, fd, ret_name, bytes, deadline, ret_twin);
+		if (r != HOLDER_GONE && r != HOLDER_OTHER)
+			return r;
+		n += r == HOLDER_OTHER;
+	}
+	ret_name[0] = 0;
+	return r == HOLDER_OTHER ? 0 : -EBUSY;
+}
+
+static void
+answer_name(const struct known_key *key, char ret[KNOWN_NAME_BYTES])
+{
+	(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", key->content);
+	ret[1] = 'a';
+}
+
+int
+known_keep_answer(int fd, struct span answer)
+{
+	if (fsetxattr(fd, ANSWER_ATTRIBUTE, answer.n ? (const void *)answer.p : "", answer.n, 0) ==
+		0)
+		return 0;
+	switch (errno) {
+	case ENOTSUP: /* no attributes here, none of this size, none for us */
+	case E2BIG:
+	case ENOSPC:
+	case ERANGE:
+	case EPERM: return KNOWN_E_NO_ATTRIBUTES;
+	default: return -errno;
+	}
+}
+
+int
+known_keep_answer_file(int received, const struct known_key *key, struct span answer)
+{
+	_cleanup_close_ int fd = -1;
+	char name[KNOWN_NAME_BYTES];
+	int r = disk_write_synced(received, answer, &fd);
+
+	if (r < 0)
+		return r;
+	answer_name(key, name);
+	/* of a commit that was not finished */
+	if (unlinkat(received, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return disk_link(fd, received, name);
+}
+
+static int
+read_attribute(int fd, struct buffer *ret)
+{
+	ssize_t n = fgetxattr(fd, ANSWER_ATTRIBUTE, NULL, 0);
+	int r;
+
+	if (n < 0)
+		return errno == ENOTSUP ? -ENODATA : -errno;
+	r = buffer_reserve(ret, (size_t)n + 1); /* not 0, which would ask for the size again */
+	if (r)
+		return r < 0 ? r : -EFBIG;
+	n = fgetxattr(fd, ANSWER_ATTRIBUTE, ret->p, (size_t)n + 1);
+	if (n < 0)
+		return -errno;
+	ret->n = (size_t)n;
+	return 0;
+}
+
+static int
+read_file(int fd, struct buffer *ret)
+{
+	ssize_t n;
+	int r;
+
+	do {
+		r = buffer_reserve(ret, 4096);
+		if (r)
+			return r < 0 ? r : -EFBIG;
+		n = read(fd, ret->p + ret->n, ret->allocated - ret->n);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		ret->n += n > 0 ? (size_t)n : 0;
+	} while (n != 0);
+	return 0;
+}
+
+int
+known_read_answer(int received, int fd, const struct known_key *key, struct buffer *ret)
+{
+	_cleanup_close_ int file = -1;
+	char name[KNOWN_NAME_BYTES];
+	int r = read_attribute(fd, ret);
+
+	if (r != -ENODATA)
+		return r;
+	answer_name(key, name);
+	r = open_name(received, name, &file);
+	if (r == HOLDER_GONE)
+		return -ENODATA;
+	return r < 0 ? r : read_file(file, ret);
+}
+
+int
+known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES])
+{
+	ssize_t n = readlinkat(received, key->identity, ret_name, STORE_NAME_BYTES - 1);
+
+	if (n < 0)
+		return -errno;
+	ret_name[n] = 0;
+	return 0;
+}
+
+int
+known_note_first(int received, const struct known_key *key, const char *name)
+{
+	return symlinkat(name, received, key->identity) < 0 ? -errno : 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Which messages were received before: hidden names in received/, beside the messages themselves.
+ *
+ *   .kHASH        hard link to the message whose bytes have this hash; .kHASH.N when others have it
+ * too .aHASH        the answer that it got, where the file system keeps no extended attributes;
+ * else it is the message's attribute user.hl7.ack .iHASH        symbolic link to the first message
+ * of this sender and control id
+ *
+ * .k is linked before the message's own name, under a lock of the message's file that is held until
+ * all is on disk. So a message is committed if .k's file has a second name; if it has none and
+ * nobody holds the lock, who held it died, and the name is free.
+ */
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "store/name.h"
+
+enum {
+	KNOWN_E_SUCCESS,
+	KNOWN_E_DUPLICATE,     /* the same bytes are stored */
+	KNOWN_E_NO_ATTRIBUTES, /* the answer has to be a file of its own */
+};
+
+/* ".kHASH" and ".kHASH.N", with their NUL. */
+#define KNOWN_KEY_BYTES  (2 + 32 + 1)
+#define KNOWN_NAME_BYTES (KNOWN_KEY_BYTES + 11)
+
+/* Of the whole message, and of who sent it under which id. */
+struct known_key {
+	char content[KNOWN_KEY_BYTES];  /* .k… */
+	char identity[KNOWN_KEY_BYTES]; /* .i… */
+};
+
+void known_key(struct known_key *ret, struct span bytes, struct span application,
+	struct span facility, struct span control_id);
+
+/* Looks for a committed message of these bytes: KNOWN_E_DUPLICATE with its file, which the caller
+ * closes, 0 when there is none (or its commit is not over), or a negative errno. */
+int known_find(int received, const struct known_key *key, struct span bytes, int *ret_fd);
+
+/* Links the message's file as .k; `ret_name` is the name that it got, "" when too many other
+ * messages have its hash. Waits until the deadline for another process that commits the same bytes.
+ * 0, KNOWN_E_DUPLICATE with the other's file in *ret_twin, -ETIMEDOUT or a negative errno. */
+int known_claim(int received, int fd, const struct known_key *key, struct span bytes,
+	usec_t deadline, char ret_name[KNOWN_NAME_BYTES], int *ret_twin);
+
+/* Keeps the answer with the message's file, before that is synced and named; empty for none. 0,
+ * KNOWN_E_NO_ATTRIBUTES or a negative errno. */
+int known_keep_answer(int fd, struct span answer);
+
+/* The same in a file of its own, on disk but for its name; after known_claim(), so that nobody else
+ * does. 0 or a negative errno. */
+int known_keep_answer_file(int received, const struct known_key *key, struct span answer);
+
+/* 0 with the answer, -ENODATA when none was kept, or a negative errno. */
+int known_read_answer(int received, int fd, const struct known_key *key, struct buffer *ret);
+
+/* The name of the first message of this sender and id: 0, -ENOENT or a negative errno. */
+int known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES]);
+
+/* Notes that it is `name`. -EEXIST when there is one already. */
+int known_note_first(int received, const struct known_key *key, const char *name);

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/queue.h"
+#include "base/cleanup.h"
+#include "store/disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Entries of one queue that one listing holds; those behind them come with the next one. */
+#define LIST_MAX ((size_t)4000000)
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+/* queue/NAME or failed/NAME. */
+static int
+open_folder(int root, const char *kind, const char *name, bool make, int *ret)
+{
+	int (*open_dir)(int, const char *, int *) = make ? disk_open_dir : disk_open_existing_dir;
+	_cleanup_close_ int all = -1;
+	int r = open_dir(root, kind, &all);
+
+	return r < 0 ? r : open_dir(all, name, ret);
+}
+
+static int
+open_moves(int root, int *ret)
+{
+	int fd = openat(root, ".moves", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
+}
+
+/* A store that was never used has no folders: nothing waits there. */
+static int
+open_all(struct queue *q, const char *path, const char *name, bool make)
+{
+	int r = disk_open_existing_dir(AT_FDCWD, path, &q->root);
+
+	if (r == 0 && make)
+		r = disk_open_dir(q->root, "received", &q->received);
+	else if (r == 0)
+		r = disk_open_existing_dir(q->root, "received", &q->received);
+	if (r == 0)
+		r = open_folder(q->root, "queue", name, make, &q->waiting);
+	if (r == -ENOENT && !make && q->received >= 0)
+		r = 0;
+	if (r == 0)
+		r = open_folder(q->root, "failed", name, false, &q->failed);
+	return r == -ENOENT && q->waiting >= 0 ? 0 : r;
+}
+
+int
+queue_open(struct queue *q, const char *path, const char *name, bool make)
+{
+	int r;
+
+	*q = QUEUE_NULL;
+	if (!store_destination_is_valid(span_str(name)))
+		return -EINVAL;
+	(void)snprintf(q->name, sizeof(q->name), "%s", name);
+	r = open_all(q, path, name, make);
+	if (r < 0)
+		queue_close(q);
+	return r;
+}
+
+void
+queue_close(struct queue *q)
+{
+	cleanup_close(&q->root);
+	cleanup_close(&q->received);
+	cleanup_close(&q->waiting);
+	cleanup_close(&q->failed);
+	cleanup_close(&q->moves);
+	*q = QUEUE_NULL;
+}
+
+/* --- listing --------------------------------------------------------------------------------- */
+
+static int
+add_name(struct queue_list *list, const struct store_entry_name *entry)
+{
+	size_t wanted = list->allocated ? 2 * list->allocated : 64;
+	struct store_entry_name *grown;
+
+	if (list->n == list->allocated) {
+		grown = reallocarray(list->items, wanted, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		list->items = grown;
+		list->allocated = wanted;
+	}
+	list->items[list->n++] = *entry;
+	return 0;
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	return store_entry_compare(a, b);
+}
+
+static int
+read_names(DIR *dir, struct queue_list *list)
+{
+	struct store_entry_name entry;
+	const struct dirent *d;
+	int r = 0;
+
+	errno = 0;
+	while (r == 0 && list->n < LIST_MAX && (d = readdir(dir))) {
+		if (store_entry_parse(d->d_name, "hl7", &entry))
+			r = add_name(list, &entry);
+		errno = 0;
+	}
+	return r == 0 && errno ? -errno : r;
+}
+
+static int
+list_folder(int folder, struct queue_list *ret)
+{
+	_cleanup_close_ int fd = -1;
+	DIR *dir;
+	int r;
+
+	*ret = (struct queue_list){ 0 };
+	if (folder < 0)
+		return 0;
+	fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return -errno;
+	(void)steal_fd(&fd);
+	r = read_names(dir, ret);
+	(void)closedir(dir);
+	if (r < 0)
+		queue_list_deinit(ret);
+	else if (ret->n > 0)
+		qsort(ret->items, ret->n, sizeof(*ret->items), compare_entries);
+	return r;
+}
+
+int
+queue_list_waiting(const struct queue *q, struct queue_list *ret)
+{
+	return list_folder(q->waiting, ret);
+}
+
+int
+queue_list_failed(const struct queue *q, struct queue_list *ret)
+{
+	return list_folder(q->failed, ret);
+}
+
+void
+queue_list_deinit(struct queue_list *list)
+{
+	free(list->items);
+	*list = (struct queue_list){ 0 };
+}
+
+/* --- one entry ------------------------------------------------------------------------------- */
+
+int
+queue_counts(const struct queue *q, const struct store_entry_name *entry)
+{
+	char name[STORE_NAME_BYTES];
+
+	store_name_format(&entry->stem, "hl7", name);
+	if (faccessat(q->received, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return errno == ENOENT ? QUEUE_E_UNCOMMITTED : -errno;
+}
+
+static int
+take(int folder, const struct store_entry_name *entry, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	char name[STORE_NAME_BYTES];
+	struct stat st;
+	int r;
+
+	if (folder < 0)
+		return QUEUE_E_GONE;
+	store_entry_format(entry, "hl7", name);
+	fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? QUEUE_E_GONE : -errno;
+	r = disk_lock(fd, LOCK_EX, 0);
+	if (r < 0)
+		return r == -ETIMEDOUT ? QUEUE_E_BUSY : r;
+	/* who had the lock before may have moved it away */
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? QUEUE_E_GONE : -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+int
+queue_take(const struct queue *q, const struct store_entry_name *entry, int *ret_fd)
+{
+	int r = queue_counts(q, entry);
+
+	return r ? r : take(q->waiting, entry, ret_fd);
+}
+
+int
+queue_take_failed(const struct queue *q, const struct store_entry_name *entry, int *ret_fd)
+{
+	return take(q->failed, entry, ret_fd);
+}
+
+int
+queue_done(const struct queue *q, const struct store_entry_name *entry)
+{
+	char name[STORE_NAME_BYTES];
+
+	store_entry_format(entry, "hl7", name);
+	if (unlinkat(q->waiting, name, 0) < 0)
+		return -errno;
+	return disk_sync(q->waiting);
+}
+
+/* The place of the reason: one of an earlier failure makes way. */
+static int
+link_reason(int folder, const struct store_entry_name *entry, struct span reason)
+{
+	_cleanup_close_ int fd = -1;
+	char name[STORE_NAME_BYTES];
+	int r = disk_write_synced(folder, reason, &fd);
+
+	if (r < 0)
+		return r;
+	store_entry_format(entry, "txt", name);
+	if (unlinkat(folder, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return disk_link(fd, folder, name);
+}
+
+static int
+move_entry(int from, int to, const struct store_entry_name *entry)
+{
+	char name[STORE_NAME_BYTES];
+	int r;
+
+	store_entry_format(entry, "hl7", name);
+	if (renameat2(from, name, to, name, RENAME_NOREPLACE) < 0)
+		return -errno;
+	r = disk_sync(to);
+	return r < 0 ? r : disk_sync(from);
+}
+
+static int
+begin_move(const struct queue *q, int *ret_lock)
+{
+	_cleanup_close_ int fd = -1;
+	int r = open_moves(q->root, &fd);
+
+	if (r == 0)
+		r = disk_lock(fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
+	if (r == 0)
+		*ret_lock = steal_fd(&fd);
+	return r;
+}
+
+int
+queue_fail(struct queue *q, const struct store_entry_name *entry, struct span reason)
+{
+	_cleanup_close_ int lock = -1;
+	int r = begin_move(q, &lock);
+
+	if (r == 0 && q->failed < 0)
+		r = open_folder(q->root, "failed", q->name, true, &q->failed);
+	if (r == 0)
+		r = link_reason(q->failed, entry, reason);
+	return r < 0 ? r : move_entry(q->waiting, q->failed, entry);
+}
+
+static int
+remove_reason(const struct queue *q, const struct store_entry_name *entry)
+{
+	char name[STORE_NAME_BYTES];
+
+	store_entry_format(entry, "txt", name);
+	return unlinkat(q->failed, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int
+queue_retry(const struct queue *q, const struct store_entry_name *entry)
+{
+	_cleanup_close_ int lock = -1;
+	int r = begin_move(q, &lock);
+
+	if (r == 0)
+		r = move_entry(q->failed, q->waiting, entry);
+	return r < 0 ? r : remove_reason(q, entry);
+}
+
+int
+queue_delete_failed(const struct queue *q, const struct store_entry_name *entry)
+{
+	char name[STORE_NAME_BYTES];
+	int r;
+
+	store_entry_format(entry, "hl7", name);
+	if (unlinkat(q->failed, name, 0) < 0)
+		return -errno;
+	r = remove_reason(q, entry);
+	return r < 0 ? r : disk_sync(q->failed);
+}
+
+int
+queue_read(int fd, struct buffer *ret)
+{
+	ssize_t n;
+	int r;
+
+	do {
+		r = buffer_reserve(ret, (size_t)16 * 1024);
+		if (r == BUFFER_E_FULL)
+			r = buffer_reserve(ret,
+				1); /* the last room, or the byte that shows that there is more */
+		if (r)
+			return r;
+		n = read(fd, ret->p + ret->n, ret->allocated - ret->n);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		ret->n += n > 0 ? (size_t)n : 0;
+	} while (n != 0);
+	return 0;
+}
+
+int
+queue_read_reason(const struct queue *q, const struct store_entry_name *entry, struct buffer *ret)
+{
+	_cleanup_close_ int fd = -1;
+	char name[STORE_NAME_BYTES];
+
+	store_entry_format(entry, "txt", name);
+	fd = q->failed < 0 ? -1 : openat(q->failed, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return q->failed < 0 ? -ENOENT : -errno;
+	return queue_read(fd, ret);
+}
+
+/* --- leftovers ------------------------------------------------------------------------------- */
+
+static int
+sweep(const struct queue *q, const struct queue_list *list, size_t *ret_n)
+{
+	char name[STORE_NAME_BYTES];
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < list->n && r >= 0; i++) {
+		r = queue_counts(q, &list->items[i]);
+		if (r != QUEUE_E_UNCOMMITTED)
+			continue;
+		store_entry_format(&list->items[i], "hl7", name);
+		r = unlinkat(q->waiting, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+		*ret_n += r == 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+int
+queue_sweep(const struct queue *q, size_t *ret_n)
+{
+	_cleanup_close_ int lock = openat(q->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct queue_list list;
+	int r;
+
+	*ret_n = 0;
+	if (lock < 0)
+		return -errno;
+	r = disk_lock(lock, LOCK_EX, 0);
+	if (r < 0)
+		return r == -ETIMEDOUT ? QUEUE_E_BUSY : r;
+	r = list_folder(q->waiting, &list);
+	if (r == 0)
+		r = sweep(q, &list, ret_n);
+	queue_list_deinit(&list);
+	return r;
+}
+
+/* --- destinations ---------------------------------------------------------------------------- */
+
+static bool
+has_name(const struct queue_names *names, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < names->n; i++)
+		if (strcmp(names->items[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int
+add_destination(struct queue_names *names, const char *name)
+{
+	size_t wanted = names->allocated ? 2 * names->allocated : 16;
+	char(*grown)[65];
+
+	if (!store_destination_is_valid(span_str(name)) || has_name(names, name))
+		return 0;
+	if (names->n == names->allocated) {
+		grown = reallocarray(names->items, wanted, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		names->items = grown;
+		names->allocated = wanted;
+	}
+	(void)snprintf(names->items[names->n++], sizeof(*names->items), "%s", name);
+	return 0;
+}
+
+static int
+add_folders(int root, const char *kind, struct queue_names *names)
+{
+	_cleanup_close_ int fd = -1;
+	const struct dirent *d;
+	DIR *dir;
+	int r = disk_open_existing_dir(root, kind, &fd);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	(void)steal_fd(&fd);
+	while (r == 0 && (d = readdir(dir)))
+		if (d->d_type == DT_DIR || d->d_type == DT_UNKNOWN)
+			r = add_destination(names, d->d_name);
+	(void)closedir(dir);
+	return r;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+int
+queue_names_read(const char *path, struct queue_names *ret)
+{
+	_cleanup_close_ int root = -1;
+	int r = disk_open_existing_dir(AT_FDCWD, path, &root);
+
+	*ret = (struct queue_names){ 0 };
+	if (r == 0)
+		r = add_folders(root, "queue", ret);
+	if (r == 0)
+		r = add_folders(root, "failed", ret);
+	if (ret->n > 0)
+		qsort(ret->items, ret->n, sizeof(*ret->items), compare_names);
+	return r;
+}
+
+void
+queue_names_deinit(struct queue_names *names)
+{
+	free(names->items);
+	*names = (struct queue_names){ 0 };
+}

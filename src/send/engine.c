@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/engine.h"
+#include "ack/answer.h"
 #include "cli/progress.h"
 #include "hl7/control_id.h"
 #include "mllp/frame.h"
 #include "net/dial.h"
-#include "send/answer.h"
+#include "send/print.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -227,12 +228,24 @@ line_begin(struct engine *e, struct line *l, size_t job)
 	line_dial(e, l);
 }
 
+static enum verdict
+verdict_of(enum ack_class answered)
+{
+	switch (answered) {
+	case ACK_ACCEPT: return VERDICT_ACCEPTED;
+	case ACK_ERROR: return VERDICT_ERROR;
+	case ACK_REJECT: return VERDICT_REJECTED;
+	case ACK_NONE: break;
+	}
+	return VERDICT_UNANSWERED;
+}
+
 static void
 line_answered(struct engine *e, struct line *l, const struct frame *f)
 {
-	enum verdict verdict;
+	struct answer answer;
 	bool sent = l->written == l->out.n;
-	int r = answer_judge(f->payload, id_of(e, l), &verdict);
+	int r = answer_judge(f->payload, id_of(e, l), &answer);
 
 	if (r < 0) {
 		e->error = r;
@@ -240,7 +253,7 @@ line_answered(struct engine *e, struct line *l, const struct frame *f)
 	}
 	if (!e->options->quiet) {
 		progress_end(&e->progress);
-		answer_print(f->payload, stdout);
+		print_answer(f->payload, stdout);
 	}
 	if (r == ANSWER_E_FOREIGN)
 		line_fail(
@@ -248,7 +261,7 @@ line_answered(struct engine *e, struct line *l, const struct frame *f)
 	else if (r == ANSWER_E_UNREADABLE)
 		line_fail(e, l, "the answer is no acknowledgement");
 	else
-		line_finish(e, l, verdict, e->options->keep_open && sent);
+		line_finish(e, l, verdict_of(answer.class), e->options->keep_open && sent);
 }
 
 static void

@@ -120,6 +120,8 @@ read_names(DIR *dir, struct queue_list *list)
 	while (r == 0 && list->n < LIST_MAX && (d = readdir(dir))) {
 		if (store_entry_parse(d->d_name, "hl7", &entry))
 			r = add_name(list, &entry);
+		else
+			list->n_foreign += d->d_name[0] != '.';
 		errno = 0;
 	}
 	return r == 0 && errno ? -errno : r;

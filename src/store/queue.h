@@ -45,6 +45,7 @@ void queue_close(struct queue *q);
 struct queue_list {
 	struct store_entry_name *items; /* owned */
 	size_t n, allocated;
+	size_t n_foreign; /* other names in the folder, hidden ones not counted */
 };
 
 /* What is in queue/NAME or failed/NAME, whether it counts or not; other names are left out. 0 or a

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+
+/* hl7-forward: delivers one destination's queue. */
+
+#include "base/cleanup.h"
+#include "cli/options.h"
+#include "forward/drain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* sysexits.h: another forwarder of this destination runs. */
+#define EXIT_TEMPORARY 75
+
+/* How long one waits for the other to end: it may be about to. */
+#define OTHER_WAIT_USEC (2 * USEC_PER_SEC)
+#define OTHER_PAUSE_MS  20
+
+static enum journal_target
+log_target(const struct options *o)
+{
+	switch (o->log) {
+	case LOG_TARGET_AUTO: break;
+	case LOG_TARGET_JOURNAL: return JOURNAL_NATIVE;
+	case LOG_TARGET_STDERR: return JOURNAL_STDERR;
+	}
+	return journal_choose(true);
+}
+
+static void
+on_signal(int signal)
+{
+	(void)signal; /* it ends ppoll(), which is all that is wanted */
+}
+
+/* SIGTERM and SIGINT are taken only while no message is on its way. */
+static void
+set_signals(struct drain *d)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	sigset_t term;
+
+	(void)sigemptyset(&action.sa_mask);
+	(void)sigaction(SIGTERM, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &action, NULL);
+	(void)sigaction(SIGXFSZ, &action, NULL);
+	(void)sigemptyset(&term);
+	(void)sigaddset(&term, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &term, &d->idle_mask);
+	(void)sigdelset(&d->idle_mask, SIGTERM);
+}
+
+static int
+complain(const struct drain *d, const char *what, int error, int exit_status)
+{
+	report_error(&d->reporter, what, error);
+	return exit_status;
+}
+
+static int
+lock_destination(struct drain *d)
+{
+	usec_t deadline = deadline_in(OTHER_WAIT_USEC);
+	int r;
+
+	do {
+		r = state_open(d->queue.root, d->options->name, &d->state_fd, &d->state);
+		if (r == STATE_E_LOCKED)
+			(void)usleep(OTHER_PAUSE_MS * 1000);
+	} while (r == STATE_E_LOCKED && deadline_left(deadline) > 0);
+	return r;
+}
+
+/* Before the first look at the queue, so that nothing that comes later is missed. */
+static int
+watch_queue(struct drain *d)
+{
+	char path[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+
+	d->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (d->watch < 0)
+		return -errno;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", d->queue.waiting);
+	return inotify_add_watch(d->watch, path, IN_CREATE | IN_MOVED_TO | IN_DELETE) < 0 ? -errno
+											  : 0;
+}
+
+static int
+forward(struct drain *d)
+{
+	const struct options *o = d->options;
+	int r = queue_open(&d->queue, o->store, o->name, true);
+
+	if (r < 0)
+		return complain(d, "the queue cannot be opened", r, EXIT_OS);
+	r = lock_destination(d);
+	if (r == STATE_E_LOCKED)
+		return complain(d, "another forwarder of this destination runs", 0, EXIT_TEMPORARY);
+	if (r == 0)
+		r = watch_queue(d);
+	if (r < 0)
+		return complain(d, "the queue cannot be watched", r, EXIT_OS);
+	return drain_run(d);
+}
+
+static void
+init_backoff(struct backoff *b, const struct options *o)
+{
+	b->min_usec = o->retry_min_usec;
+	b->max_usec = o->retry_max_usec;
+	if (getrandom(&b->random, sizeof(b->random), GRND_NONBLOCK) < 0)
+		b->random = clock_monotonic_usec();
+	b->random |= 1;
+}
+
+static int
+run(const struct options *o)
+{
+	struct drain d = {
+		.options = o,
+		.queue = QUEUE_NULL,
+		.reporter = { log_target(o), o->name },
+		.state_fd = -1,
+		.watch = -1,
+		.message = BUFFER_INIT(o->max_message_bytes),
+	};
+	int status;
+
+	init_backoff(&d.backoff, o);
+	set_signals(&d);
+	peer_init(&d.peer, o);
+	status = forward(&d);
+	peer_deinit(&d.peer);
+	buffer_deinit(&d.message);
+	cleanup_close(&d.watch);
+	cleanup_close(&d.state_fd);
+	queue_close(&d.queue);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o;
+	int r = options_parse(&o, argc, argv), status;
+
+	if (r == OPTIONS_E_DONE)
+		status = EXIT_OK;
+	else if (r)
+		status = r == OPTIONS_E_CONFIG ? EXIT_CONFIGURATION : EXIT_USAGE;
+	else
+		status = run(&o);
+	options_deinit(&o);
+	return status;
+}

@@ -394,6 +394,7 @@ step(struct drain *d, const struct store_entry_name *entry)
 /* What one way through the queue came to. */
 struct pass {
 	size_t n_done, n_waiting;
+	size_t n_later; /* came while it went on */
 };
 
 static bool
@@ -446,9 +447,10 @@ pass_once(struct drain *d, struct pass *pass)
 	if (d->has_undone)
 		r = remove_delivered(d, &d->undone);
 	if (r == 0)
-		r = queue_list_waiting(&d->queue, &list);
+		r = queue_list_ready(&d->queue, &list);
 	if (r == 0) {
 		note_foreign(d, list.n_foreign);
+		pass->n_later = list.n_later;
 		r = run_pass(d, &list, pass);
 		queue_list_deinit(&list);
 	}
@@ -490,7 +492,8 @@ wait_for_more(struct drain *d)
 	 */
 	if (d->n_foreign > 0 && !d->options->once)
 		return wait_until(d, DEADLINE_NEVER, true);
-	return d->options->linger_usec && wait_until(d, deadline_in(d->options->linger_usec), true);
+	return d->options->linger_usec && !d->options->once &&
+	       wait_until(d, deadline_in(d->options->linger_usec), true);
 }
 
 int
@@ -503,11 +506,11 @@ drain_run(struct drain *d)
 		pass_once(d, &pass);
 		if (asked_to_stop())
 			break;
-		if (d->options->once && (pass.n_waiting > 0 || pass.n_done == 0))
-			return pass.n_waiting > 0 ? EXIT_TEMPORARY : EXIT_OK;
+		if (pass.n_waiting > 0 && d->options->once)
+			return EXIT_TEMPORARY;
 		if (pass.n_waiting > 0 && (pass.n_done == 0 || d->retry_at_usec))
 			wait_for_retry(d);
-		else if (pass.n_done == 0 && !wait_for_more(d))
+		else if (pass.n_done == 0 && pass.n_later == 0 && !wait_for_more(d))
 			break;
 	}
 	return EXIT_OK;

@@ -2,6 +2,7 @@
 #include "store/queue.h"
 #include "base/cleanup.h"
 #include "store/disk.h"
+#include "store/order.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -155,6 +156,43 @@ int
 queue_list_waiting(const struct queue *q, struct queue_list *ret)
 {
 	return list_folder(q->waiting, ret);
+}
+
+/* The last time that a commit got. */
+static usec_t
+last_stamp(const struct queue *q)
+{
+	struct stat st;
+
+	if (fstatat(q->root, ORDER_FILE, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtim.tv_sec < 0)
+		return 0;
+	return (usec_t)st.st_mtim.tv_sec * USEC_PER_SEC + (usec_t)st.st_mtim.tv_nsec / 1000;
+}
+
+static usec_t
+later(usec_t a, usec_t b)
+{
+	return a > b ? a : b;
+}
+
+/* readdir(3) is no snapshot: of two names that are made while it goes on it may give the second and
+ * not the first. What got its stamp before the listing began is safe: all that was committed before
+ * it had its name by then. So is what an earlier listing had, should stamps be ahead of the clock
+ * and of .order, as after a power cut. */
+int
+queue_list_ready(struct queue *q, struct queue_list *ret)
+{
+	usec_t horizon = later(later(clock_realtime_usec(), last_stamp(q)), q->newest);
+	int r = list_folder(q->waiting, ret);
+
+	if (r < 0 || ret->n == 0)
+		return r;
+	q->newest = later(q->newest, ret->items[ret->n - 1].stem.stamp);
+	while (ret->n > 0 && ret->items[ret->n - 1].stem.stamp > horizon) {
+		ret->n--;
+		ret->n_later++;
+	}
+	return 0;
 }
 
 int

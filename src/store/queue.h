@@ -29,6 +29,7 @@ struct queue {
 	int root, received, waiting;
 	int failed; /* -1 where there is none */
 	int moves;
+	usec_t newest; /* stamp in a listing so far */
 	char name[65];
 };
 
@@ -46,12 +47,17 @@ struct queue_list {
 	struct store_entry_name *items; /* owned */
 	size_t n, allocated;
 	size_t n_foreign; /* other names in the folder, hidden ones not counted */
+	size_t n_later;   /* entries that the next listing will have: queue_list_ready() */
 };
 
 /* What is in queue/NAME or failed/NAME, whether it counts or not; other names are left out. 0 or a
  * negative errno. */
 int queue_list_waiting(const struct queue *q, struct queue_list *ret);
 int queue_list_failed(const struct queue *q, struct queue_list *ret);
+
+/* The waiting ones that can be delivered now without overtaking one: a message that was
+ * acknowledged before another was received is in no listing that has the other and lacks it. */
+int queue_list_ready(struct queue *q, struct queue_list *ret);
 void queue_list_deinit(struct queue_list *list);
 
 /* 0 when the received message of a waiting entry is there, QUEUE_E_UNCOMMITTED, or a negative

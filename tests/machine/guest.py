@@ -30,6 +30,11 @@ INSTANCES = "hl7-receive@*"
 BINARY = pathlib.Path("/usr/sbin/hl7-receive")
 STORE = pathlib.Path("/var/lib/hl7-inetd")
 RECEIVED = STORE / "received"
+CONVERT_TEMPLATES = pathlib.Path("/etc/hl7-inetd/convert.d")
+DESTINATIONS = pathlib.Path("/etc/hl7-inetd/destinations")
+QUEUE = STORE / "queue" / "ris"
+FORWARD = "hl7-forward@ris.service"
+FORWARD_PATH = "hl7-forward@ris.path"
 ACK_TEMPLATES = pathlib.Path("/etc/hl7-inetd/ack.d")
 UNITS = pathlib.Path("/usr/lib/systemd/system")
 DROP_INS = pathlib.Path("/run/systemd/system")
@@ -103,8 +108,8 @@ def send_good(control_id):
 
 
 def stored_files():
-    # The folder is made by the first connection
-    return set(RECEIVED.iterdir()) if RECEIVED.exists() else set()
+    # The folder is made by the first connection; hidden names are the index of what is known
+    return {p for p in RECEIVED.iterdir() if p.name[0] != "."} if RECEIVED.exists() else set()
 
 
 def stored():
@@ -574,10 +579,236 @@ def journal_by_program_and_priority():
     assert "QUERY-1" not in found(), "an accepted message is a warning"
 
 
+# -- forwarding -------------------------------------------------------------------------------
+
+class Sink:
+    """The destination: answers all messages, and keeps their control ids in the order they came."""
+
+    def __init__(self, port=0, log=None, seconds=0):
+        self.log, self.seconds = log, seconds   # that each answer takes
+        self.got = []
+        self.connections = 0
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.connections += 1
+                threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        data = b""
+        with connection, contextlib.suppress(OSError):
+            while chunk := connection.recv(65536):
+                data += chunk
+                while b"\x1c\r" in data:
+                    payload, _, data = data.partition(b"\x1c\r")
+                    self.take(connection, payload.split(b"|")[9].decode())
+
+    def take(self, connection, control_id):
+        time.sleep(self.seconds)
+        self.got.append(control_id)
+        if self.log:
+            with open(self.log, "a", encoding="ascii") as log:
+                log.write(control_id + "\n")
+        connection.sendall(frame(f"MSH|^~\\&|S|H|B|H|20250102||ACK|1|P|2.4\rMSA|AA|{control_id}\r".encode()))
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def configure_destination(port):
+    CONVERT_TEMPLATES.mkdir(parents=True, exist_ok=True)
+    DESTINATIONS.mkdir(parents=True, exist_ok=True)
+    replace_file(CONVERT_TEMPLATES / "ris.hl7t", b"{to ris}\n{message}\n")
+    replace_file(DESTINATIONS / "ris.conf", f"""\
+# the RIS of this test
+To=mllp://127.0.0.1:{port}
+RetryMin=200ms
+RetryMax=1s
+Linger=500ms
+""".encode())
+
+
+@contextlib.contextmanager
+def destination(sink_or_port):
+    """Messages are converted for the RIS and delivered there for as long as the block runs."""
+    configure_destination(getattr(sink_or_port, "port", sink_or_port))
+    output("systemctl", "enable", "--now", FORWARD_PATH)
+    try:
+        yield
+    finally:
+        stop_forwarding()
+
+
+def stop_forwarding():
+    run("systemctl", "disable", "--now", FORWARD_PATH)
+    run("systemctl", "stop", FORWARD)
+    run("systemctl", "reset-failed")
+    for path in CONVERT_TEMPLATES / "ris.hl7t", DESTINATIONS / "ris.conf":
+        path.unlink(missing_ok=True)
+    shutil.rmtree(QUEUE, ignore_errors=True)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def forwarder_is(state):
+    return show(FORWARD, "ActiveState")["ActiveState"] == state
+
+
+def forwarder_entries(since, text):
+    found = output("journalctl", "-o", "json", "-t", "hl7-forward", "--since", f"@{since:.6f}")
+    entries = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
+    return [entry for entry in entries if entry["MESSAGE"].startswith(text)]
+
+
+@check
+def path_unit_starts_the_forwarder():
+    sink = Sink()
+    with destination(sink):
+        for batch in "A", "B":
+            ids = [f"PATH-{batch}-{n}" for n in range(5)]
+            for control_id in ids:
+                send_good(control_id)
+            until(lambda: sink.got[-5:] == ids, f"{ids} at the destination, in order: {sink.got}")
+            until(lambda: forwarder_is("inactive"), "the forwarder ends when nothing waits")
+            assert not list(QUEUE.iterdir()), "something is left in the queue"
+            state = show(FORWARD_PATH, "ActiveState", "SubState", "Result")
+            assert state == {"ActiveState": "active", "SubState": "waiting", "Result": "success"}, state
+    sink.stop()
+    return f"10 messages over {sink.connections} connections"
+
+
+@check
+def forwarder_waits_while_its_destination_is_down():
+    port, since = free_port(), time.time()
+    with destination(port):
+        ids = [f"DOWN-{n}" for n in range(3)]
+        for control_id in ids:
+            send_good(control_id)
+        until(lambda: forwarder_entries(since, "destination down"), "it is told that it is down")
+        time.sleep(3)
+        assert forwarder_is("active"), "the forwarder waits by itself"
+        cpu = int(show(FORWARD, "CPUUsageNSec").get("CPUUsageNSec", "0").replace("[not set]", "0"))
+        assert len(forwarder_entries(since, "destination down")) == 1, "told more than once"
+        pid = show(FORWARD, "MainPID")["MainPID"]
+        output("systemctl", "kill", "--signal=KILL", FORWARD)
+        until(lambda: forwarder_is("active") and show(FORWARD, "MainPID")["MainPID"] != pid,
+              "systemd starts a forwarder that was killed again")
+        sink = Sink(port)
+        until(lambda: sink.got == ids, f"{ids} at the destination, in order: {sink.got}")
+        until(lambda: forwarder_entries(since, "destination back"), "it is told that it is back")
+        until(lambda: forwarder_is("inactive"), "the forwarder ends when nothing waits")
+    sink.stop()
+    return f"{cpu / 1e6:.0f} ms of CPU while it was down"
+
+
+@check
+def forwarder_with_a_broken_configuration():
+    """It is started again and again, with pauses, until the file is mended; then it delivers."""
+    since, sink = time.time(), Sink()
+    with destination(sink):
+        replace_file(DESTINATIONS / "ris.conf", b"To=nowhere\n")
+        send_good("CONFIG-1")
+        until(lambda: show(FORWARD, "Result")["Result"] == "exit-code", "it fails")
+        time.sleep(6)
+        starts = output("journalctl", "-o", "cat", "-t", "hl7-forward", "--since", f"@{since:.6f}")
+        starts = starts.count("ris.conf:1: ")
+        assert 1 <= starts <= 4, f"it was started {starts} times"
+        configure_destination(sink.port)
+        until(lambda: sink.got == ["CONFIG-1"], "the message at the destination")
+        until(lambda: forwarder_is("inactive"), "the forwarder ends when nothing waits")
+    sink.stop()
+    return f"started {starts} times with the mistake"
+
+
+# -- the machine ends in mid-stream ---------------------------------------------------------------
+
+# What must outlive it is in the folder that is shared with the host.
+SHARED = pathlib.Path("/run/machine")
+
+
+class Stream:
+    """Sends without pause, and notes each control id before it is sent and when it is acknowledged."""
+
+    def __init__(self, name):
+        self.log = SHARED / f"{name}-sender"
+        threading.Thread(target=self.run, args=(name,), daemon=True).start()
+
+    def run(self, name):
+        with open(self.log, "a", encoding="ascii") as log, contextlib.suppress(AssertionError, OSError):
+            for number in range(100000):
+                control_id = f"{name}-{number}"
+                log.write(f"sent {control_id}\n")
+                log.flush()
+                send_good(control_id)
+                log.write(f"taken {control_id}\n")
+                log.flush()
+
+    def count(self):
+        return self.log.read_text().count("taken") if self.log.exists() else 0
+
+
+def noted(name, word):
+    lines = (SHARED / f"{name}-sender").read_text().splitlines()
+    return [line.split()[1] for line in lines if line.startswith(word + " ")]
+
+
+def end_in_mid_stream(name, *command):
+    """Before: starts a stream, and ends the machine. After: what was acknowledged is there."""
+    mark, log = SHARED / f"{name}-port", SHARED / f"{name}-sink"
+    if not mark.exists():
+        sink = Sink(log=log, seconds=0.1)
+        configure_destination(sink.port)
+        output("systemctl", "enable", "--now", FORWARD_PATH)
+        stream = Stream(name)
+        until(lambda: stream.count() > 20 and len(sink.got) > 5, "some messages through")
+        mark.write_text(str(sink.port))
+        run(*command)
+        time.sleep(CHECK_SECONDS)
+        raise AssertionError(f"the machine goes on behind {command}")
+    taken, sent = noted(name, "taken"), noted(name, "sent")
+    before = log.read_text().split()
+    assert set(taken) - set(before), "nothing waited when the machine ended"
+    sink = Sink(int(mark.read_text()), log=log)
+    assert_stored(taken)
+    for control_id in set(sent) - set(taken):   # as a sender does that got no answer
+        send_good(control_id)
+    until(lambda: set(log.read_text().split()) == set(sent), "all messages at the destination")
+    got = log.read_text().split()
+    first = list(dict.fromkeys(got))
+    numbers = [int(control_id.split("-")[-1]) for control_id in first]
+    assert numbers == sorted(numbers), f"out of order: {numbers}"
+    assert len(got) - len(first) <= 1, f"more than the one on its way was sent again: {got}"
+    until(lambda: forwarder_is("inactive"), "the forwarder ends when nothing waits")
+    sink.stop()
+    stop_forwarding()
+    return f"{len(taken)} acknowledged and {len(before)} delivered before, {len(got) - len(before)} after, " \
+           f"{len(got) - len(first)} twice"
+
+
+@check
+def machine_stops_and_starts_in_mid_stream():
+    return end_in_mid_stream("STOP", "systemctl", "reboot")
+
+
+@check
+def machine_dies_in_mid_stream():
+    """No unit is stopped, every process is killed."""
+    return end_in_mid_stream("DIE", "systemctl", "reboot", "--force", "--force")
+
+
 # -- running them -----------------------------------------------------------------------------
 
 def start_clean():
-    """The state every check starts from, also after one that failed."""
+    """The state every check starts from, also after one that failed or ended the machine."""
     for folder in DROP_INS.glob("hl7-receive*.d"):
         shutil.rmtree(folder)
     output("systemctl", "daemon-reload")
@@ -609,8 +840,10 @@ def run_check(function):
 def main(shared):
     wanted = json.loads((shared / "wanted.json").read_text())
     results = {}
+    with contextlib.suppress(FileNotFoundError):    # the machine was ended by a check
+        results = json.loads((shared / "results.json").read_text())
     ACK_TEMPLATES.mkdir(parents=True, exist_ok=True)
-    for name in wanted:
+    for name in [name for name in wanted if name not in results]:
         results[name] = run_check(CHECKS[name])
         replace_file(shared / "results.json", json.dumps(results).encode())
 

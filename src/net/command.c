@@ -159,7 +159,7 @@ int
 command_start(const char *command, struct command *ret)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
-	struct command c;
+	struct command c = COMMAND_NULL;
 	int fds[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
@@ -277,7 +277,7 @@ int
 command_run(const char *command, struct span input, usec_t deadline, int *ret_status)
 {
 	_cleanup_close_ int in = -1, out = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	struct command c;
+	struct command c = COMMAND_NULL;
 	int r;
 
 	if (out < 0)

@@ -44,6 +44,7 @@ IMPURE_CALLS = re.compile(
 # Calls and headers that belong to one module, in all of src/.
 OWNED_CALLS = {
     re.compile(r"\b(fsync|fdatasync|syncfs|sync|sync_file_range|linkat|link)\s*\("): {"store"},
+    re.compile(r"\b(exec[lv]p?e?|execveat|fexecve|posix_spawnp?|system|popen)\s*\("): {"net"},
 }
 OWNED_HEADERS = {
     re.compile(r"systemd/.*"): {"net", "journal"},
@@ -124,6 +125,9 @@ SELF_CHECK = [
     ("receive/x.c", "int r = fsync(fd);\n", True),
     ("net/x.c", 'int r = linkat(a, "b", c, "d", 0);\n', True),
     ("template/load.c", "int r = fdatasync (fd);\n", True),
+    ("receive/x.c", 'int r = execl("/bin/sh", "sh", NULL);\n', True),
+    ("send/x.c", "int r = system(command);\n", True),
+    ("net/command.c", "int r = execv(path, argv);\n", False),
     ("unknown/x.c", "", True),
 ]
 

@@ -4,6 +4,7 @@
 #include "cli/progress.h"
 #include "hl7/control_id.h"
 #include "mllp/frame.h"
+#include "net/command.h"
 #include "net/dial.h"
 #include "send/print.h"
 
@@ -17,6 +18,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* What a command has to end in after our end was closed, before it gets SIGTERM: one that is done
+ * with, and one that closed its end first, whose status is of interest. */
+#define CLOSE_GRACE_USEC  (200 * USEC_PER_MSEC)
+#define STATUS_GRACE_USEC USEC_PER_SEC
+
 enum line_state {
 	LINE_IDLE, /* no message in hand; the connection may be open */
 	LINE_CONNECTING,
@@ -27,6 +33,7 @@ enum line_state {
 struct line {
 	enum line_state state;
 	int fd;                         /* -1 when there is none */
+	struct command command;         /* with --via: whose `fd` it is */
 	const struct addrinfo *address; /* that is tried, or connected */
 	struct frame_decoder decoder;
 	struct buffer out;
@@ -58,7 +65,11 @@ struct engine {
 static void
 line_close(struct line *l)
 {
-	if (l->fd >= 0)
+	int status;
+
+	if (l->command.pid)
+		(void)command_stop(&l->command, CLOSE_GRACE_USEC, &status);
+	else if (l->fd >= 0)
 		(void)close(l->fd);
 	l->fd = -1;
 	l->n_answered = 0;
@@ -127,6 +138,34 @@ line_dial(struct engine *e, struct line *l)
 }
 
 static void
+line_run(struct engine *e, struct line *l)
+{
+	char text[128];
+	int r = command_start(e->options->via, &l->command);
+
+	if (r < 0) {
+		(void)snprintf(text, sizeof(text), "the command cannot be started: %s",
+			strerrordesc_np(-r));
+		line_fail(e, l, text);
+		return;
+	}
+	l->fd = l->command.fd;
+	frame_decoder_init(&l->decoder, e->options->max_ack_bytes);
+	l->state = LINE_TALKING;
+}
+
+static void
+line_connect(struct engine *e, struct line *l)
+{
+	if (e->options->via) {
+		line_run(e, l);
+		return;
+	}
+	l->address = e->addresses;
+	line_dial(e, l);
+}
+
+static void
 line_connected(struct engine *e, struct line *l)
 {
 	int r = dial_end(l->fd);
@@ -153,17 +192,51 @@ line_may_send_again(const struct line *l)
 }
 
 static void
-line_lost(struct engine *e, struct line *l, const char *text)
+line_send_again(struct engine *e, struct line *l)
 {
-	if (!line_may_send_again(l)) {
-		line_fail(e, l, text);
-		return;
-	}
 	line_close(l);
 	l->again = true;
 	l->written = 0;
-	l->address = e->addresses;
-	line_dial(e, l);
+	line_connect(e, l);
+}
+
+/* Stops a command that closed its end; how it ended says more than that it did. */
+static void
+line_command_ended(struct line *l, const char *when, char *text, size_t text_bytes)
+{
+	char end[COMMAND_STATUS_BYTES];
+	int status, r = command_stop(&l->command, STATUS_GRACE_USEC, &status);
+
+	l->fd = -1;
+	if (r) {
+		(void)snprintf(text, text_bytes, "the command closed its output %s", when);
+		return;
+	}
+	command_describe(status, end);
+	(void)snprintf(text, text_bytes, "the command ended %s (%s)", when, end);
+}
+
+static void
+line_hung_up(struct engine *e, struct line *l, const char *when)
+{
+	char text[128];
+
+	if (l->command.pid)
+		line_command_ended(l, when, text, sizeof(text));
+	else
+		(void)snprintf(text, sizeof(text), "the peer closed the connection %s", when);
+	line_fail(e, l, text);
+}
+
+static void
+line_lost(struct engine *e, struct line *l, int error)
+{
+	if (line_may_send_again(l))
+		line_send_again(e, l);
+	else if (error)
+		line_fail(e, l, strerrordesc_np(error));
+	else
+		line_hung_up(e, l, "without an answer");
 }
 
 /* Reads what is there into the decoder: its bytes, 0 at the end of input, or a negative errno. */
@@ -180,6 +253,8 @@ line_fill(struct line *l)
 	got = recv(l->fd, room, n, MSG_DONTWAIT);
 	if (got > 0)
 		frame_decoder_filled(&l->decoder, (size_t)got);
+	if (got < 0 && errno == ECONNRESET && l->command.pid)
+		return 0; /* it ended with bytes of ours unread, which is an end all the same */
 	return got < 0 ? -errno : got;
 }
 
@@ -224,8 +299,7 @@ line_begin(struct engine *e, struct line *l, size_t job)
 		l->state = LINE_TALKING;
 		return;
 	}
-	l->address = e->addresses;
-	line_dial(e, l);
+	line_connect(e, l);
 }
 
 static enum verdict
@@ -281,11 +355,11 @@ line_read(struct engine *e, struct line *l)
 	if (r == 0)
 		line_answered(e, l, &f);
 	else if (n < 0)
-		line_lost(e, l, strerrordesc_np((int)-n));
+		line_lost(e, l, (int)-n);
 	else if (r == FRAME_E_END)
-		line_lost(e, l, "the peer closed the connection without an answer");
+		line_lost(e, l, 0);
 	else if (r == FRAME_E_TRUNCATED)
-		line_fail(e, l, "the peer closed the connection in the middle of its answer");
+		line_hung_up(e, l, "in the middle of its answer");
 	else if (r != FRAME_E_PARTIAL)
 		line_fail(e, l, "the answer is larger than --max-ack, or not a clean frame");
 }
@@ -453,6 +527,7 @@ engine_init(struct engine *e)
 		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		e->lines[i].fd = -1;
+		e->lines[i].command = COMMAND_NULL;
 		e->lines[i].out = BUFFER_INIT(INPUT_BYTES_MAX + 1024);
 	}
 	e->ids.pid = (uint32_t)getpid();

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <signal.h>
 #include <stdio.h>
 
 static int
@@ -73,15 +74,16 @@ resolve(const char *target, struct addrinfo **ret)
 static int
 send_all(const struct options *o, const struct input_list *list, const struct messages *m)
 {
-	struct addrinfo *addresses;
+	struct addrinfo *addresses = NULL;
 	struct tally tally = { 0 };
 	usec_t started = clock_monotonic_usec();
-	int r = resolve(o->target, &addresses);
+	int r = o->via ? 0 : resolve(o->target, &addresses);
 
 	if (r)
 		return r;
 	r = engine_run(o, list, m, addresses, &tally);
-	freeaddrinfo(addresses);
+	if (addresses)
+		freeaddrinfo(addresses);
 	if (o->summary)
 		tally_print(&tally, clock_monotonic_usec() - started, stdout);
 	if (r < 0)
@@ -91,22 +93,37 @@ send_all(const struct options *o, const struct input_list *list, const struct me
 	return tally_exit_status(&tally);
 }
 
+/* A host in front of the files, as there is without --via, is told from a file that is missing. */
+static int
+list_files(const struct options *o, struct input_list *list)
+{
+	const char *path = "";
+	int r = input_list(list, o->files, o->n_files, &path);
+
+	if (r == -ENOENT && o->via && path == o->files[0])
+		return complain(path,
+			"no such file; with --via there is no HOST, all arguments are files",
+			EXIT_NO_INPUT);
+	return r < 0 ? complain(path, strerrordesc_np(-r), EXIT_NO_INPUT) : EXIT_OK;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct input_list list;
 	struct messages messages;
 	struct options o;
-	const char *path = "";
 	int status, r;
 
+	/* whoever started this may ignore it, and then no command's status is known */
+	(void)signal(SIGCHLD, SIG_DFL);
 	r = options_parse(&o, argc, argv);
 	if (r)
 		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
 	messages_init(&messages);
-	r = input_list(&list, o.files, o.n_files, &path);
-	status =
-		r < 0 ? complain(path, strerrordesc_np(-r), EXIT_NO_INPUT) : load(&messages, &list);
+	status = list_files(&o, &list);
+	if (status == EXIT_OK)
+		status = load(&messages, &list);
 	if (status == EXIT_OK)
 		status = send_all(&o, &list, &messages);
 	messages_deinit(&messages);

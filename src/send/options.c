@@ -22,6 +22,7 @@ enum option_id {
 	OPTION_RATE,
 	OPTION_TIMEOUT,
 	OPTION_MAX_ACK,
+	OPTION_VIA,
 };
 
 static const struct option options[] = {
@@ -36,16 +37,21 @@ static const struct option options[] = {
 	{ "rate", required_argument, NULL, OPTION_RATE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "max-ack", required_argument, NULL, OPTION_MAX_ACK },
+	{ "via", required_argument, NULL, OPTION_VIA },
 	{ 0 },
 };
 
 static const char help[] =
 	"Usage: hl7-send [OPTION…] HOST[:PORT] [FILE…]\n"
+	"       hl7-send [OPTION…] --via=COMMAND [FILE…]\n"
 	"\n"
 	"Sends the HL7 v2 messages of the files (a directory: of its files in order; none:\n"
 	"of standard input) over MLLP, waits for each answer, checks and prints it.\n"
 	"The port is 5123 unless given; an IPv6 address with a port is written [::1]:5123.\n"
 	"\n"
+	"      --via=COMMAND      instead of connecting to a HOST, run a shell command and talk "
+	"to\n"
+	"                         its standard input and output: for TLS, for a jump host\n"
 	"      --keep-open        send all over one connection, not each over its own\n"
 	"      --repeat=N         send everything N times (default: 1)\n"
 	"      --connections=N    with so many connections at once (default: 1)\n"
@@ -79,6 +85,7 @@ set_option(void *userdata, int option, const char *argument)
 	case OPTION_TIMEOUT: return parse_duration(argument, &o->timeout_usec);
 	case OPTION_MAX_ACK:
 		return parse_size(argument, ACK_BYTES_LEAST, ACK_BYTES_MOST, &o->max_ack_bytes);
+	case OPTION_VIA: o->via = argument; return argument[0] != 0;
 	}
 	return false;
 }
@@ -105,9 +112,10 @@ options_parse(struct options *o, int argc, char **argv)
 	r = options_read(&line, argc, argv);
 	if (r)
 		return r;
-	if (optind == argc)
+	if (!o->via && optind == argc)
 		return complain("HOST[:PORT] is missing", NULL);
-	o->target = argv[optind++];
+	if (!o->via)
+		o->target = argv[optind++];
 	o->files = argv + optind;
 	o->n_files = (size_t)(argc - optind);
 	return 0;

@@ -9,7 +9,8 @@
 #include <stddef.h>
 
 struct options {
-	const char *target; /* HOST[:PORT] */
+	const char *target; /* HOST[:PORT]; NULL with `via` */
+	const char *via;    /* the shell command that is talked to instead, or NULL */
 	char **files;
 	size_t n_files;
 	bool keep_open, new_id, quiet, summary;

@@ -577,7 +577,7 @@ def test_a_file_that_is_not_there(run, serve, tmp_path):
 @pytest.mark.parametrize("line", [
     [], ["--nonsense", "h"], ["--repeat=0", "h"], ["--connections=0", "h"],
     ["--connections=1001", "h"], ["--rate=0", "h"], ["--rate=x", "h"], ["--timeout=soon", "h"],
-    ["--max-ack=1", "h"],
+    ["--max-ack=1", "h"], ["--via="], ["--via"],
     ["127.0.0.1:"], ["127.0.0.1:0"], ["127.0.0.1:65536"], ["127.0.0.1:x"],
     ["127.0.0.1:5123x"], [":5123"], ["[::1"], [""],
 ], ids=" ".join)

@@ -132,6 +132,10 @@ check_room_for(const struct store *s, const struct store_message *m)
 
 /* --- a commit -------------------------------------------------------------------------------- */
 
+/* From its stamp to the commit point a message has so long. Who removes what is old goes by stamps,
+ * and leaves alone what is younger than an hour, as its queue entries may not be there yet. */
+#define COMMIT_USEC_MAX (600 * USEC_PER_SEC)
+
 /* A message on its way into the store. */
 struct commit {
 	struct store *s;
@@ -292,6 +296,14 @@ claim(struct commit *c, int *ret_twin)
 	return c->answer_file ? known_keep_answer_file(c->s->received, &c->key, c->m->answer) : 0;
 }
 
+static int
+check_age(const struct store_stem *stem)
+{
+	usec_t now = clock_realtime_usec(); /* also while the machine slept */
+
+	return now > stem->stamp && now - stem->stamp > COMMIT_USEC_MAX ? -ETIMEDOUT : 0;
+}
+
 /* The commit itself: its last link is the point. */
 static int
 link_all(struct commit *c)
@@ -304,6 +316,8 @@ link_all(struct commit *c)
 		return r;
 	r = put_entries(c);
 	store_name_format(&c->stem, "hl7", c->name);
+	if (r == 0)
+		r = check_age(&c->stem);
 	if (r == 0)
 		r = disk_link(c->fd, c->s->received, c->name);
 	if (r == 0) {

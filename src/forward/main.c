@@ -45,6 +45,8 @@ set_signals(struct drain *d)
 
 	(void)sigemptyset(&action.sa_mask);
 	(void)sigaction(SIGTERM, &action, NULL);
+	action.sa_handler = SIG_DFL; /* whatever was inherited: commands are waited for */
+	(void)sigaction(SIGCHLD, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &action, NULL);
 	(void)sigaction(SIGXFSZ, &action, NULL);

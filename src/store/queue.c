@@ -222,12 +222,10 @@ queue_counts(const struct queue *q, const struct store_entry_name *entry)
 }
 
 static int
-take(int folder, const struct store_entry_name *entry, int *ret_fd)
+open_entry(int folder, const struct store_entry_name *entry, int *ret_fd)
 {
-	_cleanup_close_ int fd = -1;
 	char name[STORE_NAME_BYTES];
-	struct stat st;
-	int r;
+	int fd;
 
 	if (folder < 0)
 		return QUEUE_E_GONE;
@@ -235,9 +233,30 @@ take(int folder, const struct store_entry_name *entry, int *ret_fd)
 	fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return errno == ENOENT ? QUEUE_E_GONE : -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+int
+queue_look(const struct queue *q, const struct store_entry_name *entry, bool failed, int *ret_fd)
+{
+	return open_entry(failed ? q->failed : q->waiting, entry, ret_fd);
+}
+
+static int
+take(int folder, const struct store_entry_name *entry, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	char name[STORE_NAME_BYTES];
+	struct stat st;
+	int r = open_entry(folder, entry, &fd);
+
+	if (r)
+		return r;
 	r = disk_lock(fd, LOCK_EX, 0);
 	if (r < 0)
 		return r == -ETIMEDOUT ? QUEUE_E_BUSY : r;
+	store_entry_format(entry, "hl7", name);
 	/* who had the lock before may have moved it away */
 	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? QUEUE_E_GONE : -errno;
@@ -337,14 +356,18 @@ remove_reason(const struct queue *q, const struct store_entry_name *entry)
 }
 
 int
-queue_retry(const struct queue *q, const struct store_entry_name *entry)
+queue_retry(struct queue *q, const struct store_entry_name *entry)
 {
 	_cleanup_close_ int lock = -1;
-	int r = begin_move(q, &lock);
+	int r = queue_counts(q, entry);
 
+	if (r == 0 && q->waiting < 0)
+		r = open_folder(q->root, "queue", q->name, true, &q->waiting);
+	if (r == 0)
+		r = begin_move(q, &lock);
 	if (r == 0)
 		r = move_entry(q->failed, q->waiting, entry);
-	return r < 0 ? r : remove_reason(q, entry);
+	return r ? r : remove_reason(q, entry);
 }
 
 int

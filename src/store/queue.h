@@ -64,6 +64,11 @@ void queue_list_deinit(struct queue_list *list);
  * errno. */
 int queue_counts(const struct queue *q, const struct store_entry_name *entry);
 
+/* Opens an entry only to look at it, without a lock: it may be taken away meanwhile. 0,
+ * QUEUE_E_GONE or a negative errno. */
+int queue_look(
+	const struct queue *q, const struct store_entry_name *entry, bool failed, int *ret_fd);
+
 /* Opens a waiting entry that counts for reading, locked until *ret_fd is closed. 0, a condition or
  * a negative errno. */
 int queue_take(const struct queue *q, const struct store_entry_name *entry, int *ret_fd);
@@ -80,8 +85,9 @@ int queue_done(const struct queue *q, const struct store_entry_name *entry);
 /* Moves it to failed/, with a text that says why. */
 int queue_fail(struct queue *q, const struct store_entry_name *entry, struct span reason);
 
-/* Moves a failed one back, to the place that it had. */
-int queue_retry(const struct queue *q, const struct store_entry_name *entry);
+/* Moves a failed one back, to the place that it had; QUEUE_E_UNCOMMITTED, and it stays, when its
+ * received message is gone: it would not count there. */
+int queue_retry(struct queue *q, const struct store_entry_name *entry);
 
 /* Removes a failed one for good. */
 int queue_delete_failed(const struct queue *q, const struct store_entry_name *entry);

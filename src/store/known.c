@@ -45,6 +45,91 @@ known_key(struct known_key *ret, struct span bytes, struct span application, str
 	(void)snprintf(ret->identity, KNOWN_KEY_BYTES, ".i%s", hex);
 }
 
+static int
+digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool
+parse_hash(const char *hex, uint8_t ret[16])
+{
+	int high, low;
+	size_t i;
+
+	for (i = 0; i < 16; i++) {
+		high = digit_of(hex[2 * i]);
+		low = high < 0 ? -1 : digit_of(hex[2 * i + 1]);
+		if (low < 0)
+			return false;
+		ret[i] = (uint8_t)(16 * high + low);
+	}
+	return true;
+}
+
+/* In the order of the enum. */
+static const char kinds[] = "kai";
+
+bool
+known_name_parse(const char *name, struct known_name *ret)
+{
+	const char *kind = name[0] == '.' && name[1] ? strchr(kinds, name[1]) : NULL;
+	const char *rest;
+
+	if (!kind || !parse_hash(name + 2, ret->hash))
+		return false;
+	ret->kind = (enum known_kind)(kind - kinds);
+	ret->number = 0;
+	rest = name + KNOWN_KEY_BYTES - 1;
+	if (ret->kind == KNOWN_CONTENT && rest[0] == '.' && rest[1] > '0' &&
+		rest[1] < '0' + SAME_HASH_MAX) {
+		ret->number = (uint32_t)(rest[1] - '0');
+		rest += 2;
+	}
+	return *rest == 0;
+}
+
+void
+known_name_format(const struct known_name *name, char ret[KNOWN_NAME_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	ret[0] = '.';
+	ret[1] = kinds[name->kind];
+	for (i = 0; i < 16; i++) {
+		ret[2 + 2 * i] = digits[name->hash[i] >> 4];
+		ret[3 + 2 * i] = digits[name->hash[i] & 15];
+	}
+	ret[KNOWN_KEY_BYTES - 1] = 0;
+	if (name->number > 0)
+		(void)snprintf(ret + KNOWN_KEY_BYTES - 1, KNOWN_NAME_BYTES - KNOWN_KEY_BYTES + 1,
+			".%u", name->number);
+}
+
+int
+known_hash_file(int fd, uint8_t ret[16])
+{
+	uint8_t chunk[64 * 1024];
+	struct hash h;
+	off_t at = 0;
+	ssize_t n;
+
+	hash_init(&h);
+	while ((n = pread(fd, chunk, sizeof(chunk), at)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		hash_add(&h, span_of(chunk, (size_t)n));
+		at += n;
+	}
+	hash_end(&h, ret);
+	return 0;
+}
+
 static void
 numbered_name(const struct known_key *key, unsigned n, char ret[KNOWN_NAME_BYTES])
 {
@@ -292,4 +377,67 @@ int
 known_note_first(int received, const struct known_key *key, const char *name)
 {
 	return symlinkat(name, received, key->identity) < 0 ? -errno : 0;
+}
+
+/* Whether the note's message is gone; 1, 0 or a negative errno. */
+static int
+is_stale(int received, const char *identity)
+{
+	char first[STORE_NAME_BYTES];
+	ssize_t n = readlinkat(received, identity, first, sizeof(first) - 1);
+
+	if (n < 0)
+		return errno == ENOENT ? 0 : -errno;
+	first[n] = 0;
+	if (faccessat(received, first, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return errno == ENOENT ? 1 : -errno;
+}
+
+int
+known_forget_first(int received, const char *identity, bool *ret_gone)
+{
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	/* an open file of its own: what forked processes share is one holder to flock() */
+	lock = openat(received, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock < 0)
+		return -errno;
+	r = disk_lock(lock, LOCK_EX, deadline_in(DISK_LOCK_WAIT_USEC));
+	if (r == 0)
+		r = is_stale(received, identity);
+	if (r == 1 && unlinkat(received, identity, 0) < 0)
+		r = errno == ENOENT ? 0 : -errno;
+	if (r < 0)
+		return r;
+	*ret_gone = r == 1;
+	return 0;
+}
+
+/* The claim of the open file is dropped if nothing came of it. */
+static int
+forget_claim(int received, const char *name, int fd, bool dry_run, bool *ret_gone)
+{
+	nlink_t names = 0;
+	int r = disk_lock(fd, LOCK_EX, 0);
+
+	if (r == 0)
+		r = count_names(fd, &names);
+	if (r < 0)
+		return r == -ETIMEDOUT ? 0 : r; /* in the middle of its commit */
+	*ret_gone = names == 1;
+	return names == 1 && !dry_run ? remove_if_same(received, name, fd) : 0;
+}
+
+int
+known_forget_claim(int received, const char *name, bool dry_run, bool *ret_gone)
+{
+	_cleanup_close_ int fd = -1;
+	int r = open_name(received, name, &fd);
+
+	*ret_gone = false;
+	if (r)
+		return r == HOLDER_GONE ? 0 : r;
+	return forget_claim(received, name, fd, dry_run, ret_gone);
 }

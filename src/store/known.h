@@ -37,6 +37,25 @@ struct known_key {
 void known_key(struct known_key *ret, struct span bytes, struct span application,
 	struct span facility, struct span control_id);
 
+/* What a hidden name says. */
+struct known_name {
+	enum known_kind {
+		KNOWN_CONTENT,  /* .k… */
+		KNOWN_ANSWER,   /* .a… */
+		KNOWN_IDENTITY, /* .i… */
+	} kind;
+	uint8_t hash[16];
+	uint32_t number; /* of .kHASH.N, else 0 */
+};
+
+/* False when it is no hidden name. */
+bool known_name_parse(const char *name, struct known_name *ret);
+
+void known_name_format(const struct known_name *name, char ret[KNOWN_NAME_BYTES]);
+
+/* The hash of an open file's bytes, as .k has it. 0 or a negative errno. */
+int known_hash_file(int fd, uint8_t ret[16]);
+
 /* Looks for a committed message of these bytes: KNOWN_E_DUPLICATE with its file, which the caller
  * closes, 0 when there is none (or its commit is not over), or a negative errno. */
 int known_find(int received, const struct known_key *key, struct span bytes, int *ret_fd);
@@ -60,6 +79,15 @@ int known_read_answer(int received, int fd, const struct known_key *key, struct 
 
 /* The name of the first message of this sender and id: 0, -ENOENT or a negative errno. */
 int known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES]);
+
+/* Removes the note .iHASH if its message is gone; *ret_gone says whether it was. Another process
+ * may be writing a new note in its place, so this is done under a lock of the folder. 0, -ETIMEDOUT
+ * or a negative errno. */
+int known_forget_first(int received, const char *identity, bool *ret_gone);
+
+/* Removes .kHASH[.N] if it is of a commit that was never finished: its file has no other name, and
+ * nobody holds its lock. 0 with whether it was, or a negative errno. */
+int known_forget_claim(int received, const char *name, bool dry_run, bool *ret_gone);
 
 /* Notes that it is `name`. -EEXIST when there is one already. */
 int known_note_first(int received, const struct known_key *key, const char *name);

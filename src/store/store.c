@@ -271,12 +271,13 @@ static bool
 is_reused(struct commit *c)
 {
 	char first[STORE_NAME_BYTES];
+	bool gone;
 
 	if (known_first(c->s->received, &c->key, first) < 0)
 		return false;
 	if (faccessat(c->s->received, first, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return true;
-	(void)unlinkat(c->s->received, c->key.identity, 0);
+	(void)known_forget_first(c->s->received, c->key.identity, &gone);
 	return false;
 }
 

@@ -42,3 +42,6 @@ int disk_lock(int fd, int operation, usec_t deadline);
 
 /* Whether the file has just these bytes: 1, 0 or a negative errno. */
 int disk_compare(int fd, struct span bytes);
+
+/* Whether two open files have the same bytes: 1, 0 or a negative errno. */
+int disk_compare_files(int a, int b);

@@ -98,6 +98,7 @@ check_shipped(const struct message *m, const struct message *answer, size_t msa,
 static void
 answer(const struct message *m, enum outcome outcome, enum ack_class class, uint8_t choice)
 {
+	bool stored = outcome == OUTCOME_STORED || outcome == OUTCOME_DUPLICATE;
 	const char *code = ack_code(
 		choice & 3, class, message_header_field(m, 15), message_header_field(m, 16));
 	struct template_file files[2] = {
@@ -124,9 +125,9 @@ answer(const struct message *m, enum outcome outcome, enum ack_class class, uint
 		return;
 	}
 	/* never positive for what was not stored */
-	require((code[1] == 'A') == (outcome == OUTCOME_STORED));
+	require((code[1] == 'A') == stored);
 	r = ack_render(&set, shipped, &a, &out, &failures);
-	require(r == 0 || (r == ACK_E_REFUSED && set.n > 0 && outcome == OUTCOME_STORED));
+	require(r == 0 || (r == ACK_E_REFUSED && set.n > 0 && stored));
 	if (r == 0)
 		check_answer(buffer_span(&out), code, &parsed, &msa);
 	if (r == 0 && set.n == 0)

@@ -3,102 +3,22 @@
 /* The store in a folder of its own, and what it says when the folder or the disk fails it. */
 
 #include "base/cleanup.h"
-#include "store/store.h"
+#include "place.h"
 
-#include "unit.h"
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+static const struct store_reserve none;
 
 #define NOBODY 65534
-
-struct place {
-	char root[64];
-	char store[96];
-	char received[128];
-};
-
-static int
-make_place(void **state)
-{
-	struct place *p = calloc(1, sizeof(*p));
-
-	if (!p)
-		return -1;
-	(void)snprintf(p->root, sizeof(p->root), "/tmp/test-store-XXXXXX");
-	if (!mkdtemp(p->root) || chmod(p->root, 0755) < 0)
-		return -1;
-	(void)snprintf(p->store, sizeof(p->store), "%s/store", p->root);
-	(void)snprintf(p->received, sizeof(p->received), "%s/received", p->store);
-	*state = p;
-	return 0;
-}
-
-/* The files in received/, removed with `remove`. */
-static size_t
-files_in(const char *path, bool remove)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	size_t n = 0;
-
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.') {
-			n++;
-			if (remove)
-				assert_int_equal(unlinkat(dirfd(dir), entry->d_name, 0), 0);
-		}
-	if (dir)
-		(void)closedir(dir);
-	return n;
-}
-
-static int
-remove_place(void **state)
-{
-	struct place *p = *state;
-
-	(void)files_in(p->received, true);
-	(void)rmdir(p->received);
-	(void)rmdir(p->store);
-	if (rmdir(p->root) < 0)
-		return -1;
-	free(p);
-	return 0;
-}
-
-static struct buffer
-read_file(const struct place *p, const char *name)
-{
-	struct buffer b = BUFFER_INIT((size_t)4 * 1024 * 1024);
-	char path[256];
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", p->received, name);
-	f = fopen(path, "re");
-	assert_non_null(f);
-	assert_int_equal(buffer_reserve(&b, b.max), 0);
-	b.n = fread(b.p, 1, b.max, f);
-	assert_int_equal(ferror(f), 0);
-	assert_int_equal(fclose(f), 0);
-	return b;
-}
 
 static void
 commit_and_compare(const struct place *p, struct store *s, struct span message)
 {
 	char name[STORE_NAME_BYTES];
-	struct buffer b;
 
-	assert_int_equal(store_commit(s, message, NULL, 0, name), 0);
-	b = read_file(p, name);
-	assert_span_equal(buffer_span(&b), message);
-	buffer_deinit(&b);
+	assert_int_equal(commit_bytes(s, message, name), 0);
+	assert_file(p->received, name, message);
 }
 
 static void
@@ -109,14 +29,14 @@ same_bytes(void **state)
 	struct store s;
 	size_t i;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	commit_and_compare(p, &s, SPAN("MSH|^~\\&|A\rPID|1\r"));
 	commit_and_compare(p, &s, SPAN("\0\n\r\x0B\x1C\xFF"));
 	commit_and_compare(p, &s, SPAN(""));
 	for (i = 0; i < large.max; i++)
 		assert_int_equal(buffer_append_byte(&large, (uint8_t)(i * 7 + i / 256)), 0);
 	commit_and_compare(p, &s, buffer_span(&large));
-	assert_int_equal(files_in(p->received, false), 4);
+	assert_int_equal(files_in(p->received), 4);
 	buffer_deinit(&large);
 	store_close(&s);
 	assert_int_equal(s.received, -1);
@@ -130,12 +50,12 @@ names(void **state)
 	char first[STORE_NAME_BYTES], second[STORE_NAME_BYTES], pid[32];
 	struct store s;
 
-	assert_int_equal(store_open(&s, p->store), 0);
-	assert_int_equal(store_commit(&s, SPAN("../../etc/MSH|x"), NULL, 0, first), 0);
-	assert_int_equal(store_commit(&s, SPAN("../../etc/MSH|x"), NULL, 0, second), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("../../etc/MSH|x"), first), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("../../etc/MSH|y"), second), 0);
 	assert_string_not_equal(first, second);
 	assert_true(strcmp(first, second) < 0); /* in the order of time */
-	assert_int_equal(files_in(p->received, false), 2);
+	assert_int_equal(files_in(p->received), 2);
 	assert_int_equal(strspn(first, "0123456789TZ.-hl"), strlen(first));
 	assert_int_equal(first[8], 'T');
 	assert_int_equal(first[15], '.');
@@ -154,12 +74,12 @@ modes(void **state)
 	struct store s;
 	struct stat st;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(stat(p->store, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750);
 	assert_int_equal(stat(p->received, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750);
-	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("a"), name), 0);
 	(void)snprintf(path, sizeof(path), "%s/%s", p->received, name);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
@@ -173,11 +93,11 @@ opened_twice(void **state)
 	const struct place *p = *state;
 	struct store a, b;
 
-	assert_int_equal(store_open(&a, p->store), 0);
-	assert_int_equal(store_open(&b, p->store), 0);
+	assert_int_equal(store_open(&a, p->store, none), 0);
+	assert_int_equal(store_open(&b, p->store, none), 0);
 	commit_and_compare(p, &a, SPAN("a"));
 	commit_and_compare(p, &b, SPAN("b"));
-	assert_int_equal(files_in(p->received, false), 2);
+	assert_int_equal(files_in(p->received), 2);
 	store_close(&a);
 	store_close(&b);
 	store_close(&b);
@@ -190,10 +110,10 @@ folder_that_went(void **state)
 	char name[STORE_NAME_BYTES];
 	struct store s;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(rmdir(p->received), 0);
-	assert_true(store_commit(&s, SPAN("a"), NULL, 0, name) <
-		    0); /* which errno, the file system decides */
+	assert_true(
+		commit_bytes(&s, SPAN("a"), name) < 0); /* which errno, the file system decides */
 	store_close(&s);
 }
 
@@ -204,11 +124,11 @@ never_opened(void **state)
 	struct store s = STORE_NULL;
 	char name[STORE_NAME_BYTES], path[128];
 
-	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), -EBADF);
+	assert_int_equal(commit_bytes(&s, SPAN("a"), name), -EBADF);
 	(void)snprintf(path, sizeof(path), "%s/no/where", p->root);
-	assert_int_equal(store_open(&s, path), -ENOENT);
+	assert_int_equal(store_open(&s, path, none), -ENOENT);
 	assert_int_equal(s.received, -1);
-	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), -EBADF);
+	assert_int_equal(commit_bytes(&s, SPAN("a"), name), -EBADF);
 	store_close(&s);
 }
 
@@ -222,7 +142,7 @@ a_file_in_its_place(void **state)
 	fd = open(p->store, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(close(fd), 0);
-	assert_int_equal(store_open(&s, p->store), -ENOTDIR);
+	assert_int_equal(store_open(&s, p->store, none), -ENOTDIR);
 	assert_int_equal(unlink(p->store), 0);
 }
 
@@ -251,13 +171,13 @@ folder_that_cannot_be_written(void **state)
 	struct store s;
 	bool was_root;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(chmod(p->received, 0555), 0);
 	was_root = become_nobody();
-	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), -EACCES);
+	assert_int_equal(commit_bytes(&s, SPAN("a"), name), -EACCES);
 	become_root(was_root);
 	assert_int_equal(chmod(p->received, 0755), 0);
-	assert_int_equal(files_in(p->received, false), 0);
+	assert_int_equal(files_in(p->received), 0);
 	commit_and_compare(p, &s, SPAN("again"));
 	store_close(&s);
 }
@@ -272,7 +192,7 @@ folder_that_cannot_be_made(void **state)
 
 	assert_int_equal(chmod(p->root, 0555), 0);
 	was_root = become_nobody();
-	r = store_open(&s, p->store);
+	r = store_open(&s, p->store, none);
 	become_root(was_root);
 	assert_int_equal(chmod(p->root, 0755), 0);
 	assert_true(r == -ENOENT || r == -EACCES);
@@ -290,16 +210,16 @@ disk_that_is_full(void **state)
 	struct store s;
 	int r;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	small = before;
 	small.rlim_cur = 5000;
 	(void)signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	r = store_commit(&s, span_of(message, sizeof(message)), NULL, 0, name);
+	r = commit_bytes(&s, span_of(message, sizeof(message)), name);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	assert_int_equal(r, -EFBIG);
-	assert_int_equal(files_in(p->received, false), 0);
+	assert_int_equal(files_in(p->received), 0);
 	commit_and_compare(p, &s, span_of(message, sizeof(message)));
 	store_close(&s);
 }
@@ -314,25 +234,14 @@ descriptors(void **state)
 	int before = open("/dev/null", O_RDONLY | O_CLOEXEC), after;
 
 	assert_int_equal(close(before), 0);
-	assert_int_equal(store_open(&s, p->store), 0);
-	assert_int_equal(store_commit(&s, SPAN("a"), NULL, 0, name), 0);
-	(void)files_in(p->received, true);
-	assert_int_equal(rmdir(p->received), 0);
-	assert_true(store_commit(&s, SPAN("a"), NULL, 0, name) < 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("a"), name), 0);
+	assert_int_equal(nftw(p->received, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	assert_true(commit_bytes(&s, SPAN("a"), name) < 0);
 	store_close(&s);
 	after = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(after, before);
 	assert_int_equal(close(after), 0);
-}
-
-static void
-remove_folder(const struct place *p, const char *name)
-{
-	char path[200];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", p->store, name);
-	(void)files_in(path, true);
-	assert_int_equal(rmdir(path), 0);
 }
 
 /* An entry is named after its message's file, numbered in the order of writing. */
@@ -342,27 +251,28 @@ entries(void **state)
 	const struct place *p = *state;
 	const struct store_entry both[] = { { SPAN("ris"), SPAN("first") },
 		{ SPAN("archive"), SPAN("second") } };
-	char name[STORE_NAME_BYTES], path[400], stem[STORE_NAME_BYTES];
+	struct store_message m = message_of(SPAN("m"), SPAN("1"), SPAN("ack"));
+	struct store_receipt receipt = RECEIPT;
+	char path[400], stem[STORE_NAME_BYTES];
 	struct store s;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	m.entries = both;
+	m.n_entries = 2;
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(store_open_queue(&s, SPAN("ris")), 0);
 	assert_int_equal(store_open_queue(&s, SPAN("ris")), 0);
-	assert_int_equal(store_commit(&s, SPAN("m"), both, 2, name), -ENOENT); /* not opened */
-	assert_int_equal(files_in(p->received, false), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), -ENOENT); /* not opened */
+	assert_int_equal(files_in(p->received), 0);
 	assert_int_equal(store_open_queue(&s, SPAN("archive")), 0);
-	assert_int_equal(store_commit(&s, SPAN("m"), both, 2, name), 0);
-	(void)snprintf(stem, sizeof(stem), "%.*s", (int)strlen(name) - 4, name);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	(void)snprintf(stem, sizeof(stem), "%.*s", (int)strlen(receipt.name) - 4, receipt.name);
 	(void)snprintf(path, sizeof(path), "%s/queue/ris/%s.000.hl7", p->store, stem);
 	assert_int_equal(access(path, R_OK), 0);
 	(void)snprintf(path, sizeof(path), "%s/queue/archive/%s.001.hl7", p->store, stem);
 	assert_int_equal(access(path, R_OK), 0);
 	(void)snprintf(path, sizeof(path), "%s/queue/ris", p->store);
-	assert_int_equal(files_in(path, false), 1); /* nothing is left of the one that failed */
+	assert_int_equal(files_in(path), 1); /* nothing is left of the one that failed */
 	store_close(&s);
-	remove_folder(p, "queue/ris");
-	remove_folder(p, "queue/archive");
-	remove_folder(p, "queue");
 }
 
 static void
@@ -372,23 +282,14 @@ rejected(void **state)
 	char name[STORE_NAME_BYTES], path[400];
 	struct store s;
 
-	assert_int_equal(store_open(&s, p->store), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(store_reject(&s, SPAN("bytes"), SPAN("why"), name), 0);
 	(void)snprintf(path, sizeof(path), "%s/rejected/%s", p->store, name);
 	assert_int_equal(access(path, R_OK), 0);
 	memcpy(path + strlen(path) - 4, ".txt", 4);
 	assert_int_equal(access(path, R_OK), 0);
-	assert_int_equal(files_in(p->received, false), 0);
+	assert_int_equal(files_in(p->received), 0);
 	store_close(&s);
-	remove_folder(p, "rejected");
-}
-
-static void
-add(struct suite *s, const char *name, CMUnitTestFunction test)
-{
-	add_test(s, name, test);
-	s->tests[s->n - 1].setup_func = make_place;
-	s->tests[s->n - 1].teardown_func = remove_place;
 }
 
 int
@@ -396,18 +297,18 @@ main(void)
 {
 	static struct suite s;
 
-	add(&s, "a file holds the same bytes", same_bytes);
-	add(&s, "names differ, in order, and hold nothing of the message", names);
-	add(&s, "only the owner and the group can read", modes);
-	add(&s, "two processes may have it open", opened_twice);
-	add(&s, "the folder went away", folder_that_went);
-	add(&s, "no store was opened", never_opened);
-	add(&s, "a file where the folder should be", a_file_in_its_place);
-	add(&s, "the folder cannot be written", folder_that_cannot_be_written);
-	add(&s, "the folder cannot be made", folder_that_cannot_be_made);
-	add(&s, "the disk is full in the middle of the message", disk_that_is_full);
-	add(&s, "no descriptor is left open", descriptors);
-	add(&s, "entries for destinations", entries);
-	add(&s, "a refused message and its reason", rejected);
+	add_placed(&s, "a file holds the same bytes", same_bytes);
+	add_placed(&s, "names differ, in order, and hold nothing of the message", names);
+	add_placed(&s, "only the owner and the group can read", modes);
+	add_placed(&s, "two processes may have it open", opened_twice);
+	add_placed(&s, "the folder went away", folder_that_went);
+	add_placed(&s, "no store was opened", never_opened);
+	add_placed(&s, "a file where the folder should be", a_file_in_its_place);
+	add_placed(&s, "the folder cannot be written", folder_that_cannot_be_written);
+	add_placed(&s, "the folder cannot be made", folder_that_cannot_be_made);
+	add_placed(&s, "the disk is full in the middle of the message", disk_that_is_full);
+	add_placed(&s, "no descriptor is left open", descriptors);
+	add_placed(&s, "entries for destinations", entries);
+	add_placed(&s, "a refused message and its reason", rejected);
 	return run_suite("store", &s);
 }

@@ -315,6 +315,11 @@ class Process:
         return entries(self.log_text)
 
 
+def visible(folder):
+    """The names in a folder that are not hidden; none where there is no folder."""
+    return sorted(n for n in os.listdir(folder) if n[0] != ".") if folder.is_dir() else []
+
+
 class Store:
     """A store's folder, seen from outside."""
 
@@ -322,8 +327,16 @@ class Store:
         self.path = pathlib.Path(path)
 
     def names(self):
+        """The messages' files; hidden are those by which they are found again."""
+        return visible(self.path / "received")
+
+    def hidden(self, kind):
+        """Names of .k (claims), .a (answers), .i (first of their control id) files."""
         received = self.path / "received"
-        return sorted(os.listdir(received)) if received.is_dir() else []
+        return sorted(n for n in os.listdir(received) if n.startswith("." + kind))
+
+    def entries(self, destination):
+        return visible(self.path / "queue" / destination)
 
     def messages(self):
         return [(self.path / "received" / n).read_bytes() for n in self.names()]

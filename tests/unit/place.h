@@ -55,6 +55,24 @@ remove_place(void **state)
 	return r;
 }
 
+/* The same for a test whose state is a case of a table. */
+static inline struct place *
+new_place(void)
+{
+	void *p = NULL;
+
+	assert_int_equal(make_place(&p), 0);
+	return p;
+}
+
+static inline void
+drop_place(struct place *p)
+{
+	void *state = p;
+
+	assert_int_equal(remove_place(&state), 0);
+}
+
 /* A test with a place. */
 static inline void
 add_placed(struct suite *s, const char *name, CMUnitTestFunction test)

@@ -83,7 +83,7 @@ known_name_parse(const char *name, struct known_name *ret)
 	ret->kind = (enum known_kind)(kind - kinds);
 	ret->number = 0;
 	rest = name + KNOWN_KEY_BYTES - 1;
-	if (ret->kind == KNOWN_CONTENT && rest[0] == '.' && rest[1] > '0' &&
+	if (ret->kind != KNOWN_IDENTITY && rest[0] == '.' && rest[1] > '0' &&
 		rest[1] < '0' + SAME_HASH_MAX) {
 		ret->number = (uint32_t)(rest[1] - '0');
 		rest += 2;
@@ -217,17 +217,17 @@ judge_holder(int received, const char *name, struct span bytes, usec_t deadline,
 }
 
 int
-known_find(int received, const struct known_key *key, struct span bytes, int *ret_fd)
+known_find(int received, const struct known_key *key, struct span bytes,
+	char ret_name[KNOWN_NAME_BYTES], int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
-	char name[KNOWN_NAME_BYTES];
 	nlink_t names = 0;
 	int r = HOLDER_OTHER;
 	unsigned n;
 
 	for (n = 0; n < SAME_HASH_MAX && r == HOLDER_OTHER; n++) {
-		numbered_name(key, n, name);
-		r = open_holder(received, name, bytes, &fd);
+		numbered_name(key, n, ret_name);
+		r = open_holder(received, ret_name, bytes, &fd);
 	}
 	if (r > 0)
 		return 0;
@@ -272,9 +272,9 @@ known_claim(int received, int fd, const struct known_key *key, struct span bytes
 }
 
 static void
-answer_name(const struct known_key *key, char ret[KNOWN_NAME_BYTES])
+answer_name(const char *name, char ret[KNOWN_NAME_BYTES])
 {
-	(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", key->content);
+	(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", name);
 	ret[1] = 'a';
 }
 
@@ -295,19 +295,19 @@ known_keep_answer(int fd, struct span answer)
 }
 
 int
-known_keep_answer_file(int received, const struct known_key *key, struct span answer)
+known_keep_answer_file(int received, const char *name, struct span answer)
 {
 	_cleanup_close_ int fd = -1;
-	char name[KNOWN_NAME_BYTES];
+	char file[KNOWN_NAME_BYTES];
 	int r = disk_write_synced(received, answer, &fd);
 
 	if (r < 0)
 		return r;
-	answer_name(key, name);
+	answer_name(name, file);
 	/* of a commit that was not finished */
-	if (unlinkat(received, name, 0) < 0 && errno != ENOENT)
+	if (unlinkat(received, file, 0) < 0 && errno != ENOENT)
 		return -errno;
-	return disk_link(fd, received, name);
+	return disk_link(fd, received, file);
 }
 
 static int
@@ -347,16 +347,16 @@ read_file(int fd, struct buffer *ret)
 }
 
 int
-known_read_answer(int received, int fd, const struct known_key *key, struct buffer *ret)
+known_read_answer(int received, int fd, const char *name, struct buffer *ret)
 {
 	_cleanup_close_ int file = -1;
-	char name[KNOWN_NAME_BYTES];
+	char path[KNOWN_NAME_BYTES];
 	int r = read_attribute(fd, ret);
 
 	if (r != -ENODATA)
 		return r;
-	answer_name(key, name);
-	r = open_name(received, name, &file);
+	answer_name(name, path);
+	r = open_name(received, path, &file);
 	if (r == HOLDER_GONE)
 		return -ENODATA;
 	return r < 0 ? r : read_file(file, ret);

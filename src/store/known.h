@@ -4,10 +4,11 @@
 /*
  * Which messages were received before: hidden names in received/, beside the messages themselves.
  *
- *   .kHASH        hard link to the message whose bytes have this hash; .kHASH.N when others have it
- * too .aHASH        the answer that it got, where the file system keeps no extended attributes;
- * else it is the message's attribute user.hl7.ack .iHASH        symbolic link to the first message
- * of this sender and control id
+ *   .kHASH    hard link to the message whose bytes have this hash
+ *   .kHASH.N  the same where others have this hash too
+ *   .aHASH    the answer that .kHASH got, where the file system keeps no extended attributes (and
+ *             .aHASH.N); else it is the message's attribute user.hl7.ack
+ *   .iHASH    symbolic link to the first message of this sender and control id
  *
  * .k is linked before the message's own name, under a lock of the message's file that is held until
  * all is on disk. So a message is committed if .k's file has a second name; if it has none and
@@ -45,7 +46,7 @@ struct known_name {
 		KNOWN_IDENTITY, /* .i… */
 	} kind;
 	uint8_t hash[16];
-	uint32_t number; /* of .kHASH.N, else 0 */
+	uint32_t number; /* of .kHASH.N and .aHASH.N, else 0 */
 };
 
 /* False when it is no hidden name. */
@@ -56,13 +57,16 @@ void known_name_format(const struct known_name *name, char ret[KNOWN_NAME_BYTES]
 /* The hash of an open file's bytes, as .k has it. 0 or a negative errno. */
 int known_hash_file(int fd, uint8_t ret[16]);
 
-/* Looks for a committed message of these bytes: KNOWN_E_DUPLICATE with its file, which the caller
- * closes, 0 when there is none (or its commit is not over), or a negative errno. */
-int known_find(int received, const struct known_key *key, struct span bytes, int *ret_fd);
+/* Looks for a committed message of these bytes: KNOWN_E_DUPLICATE with its .k name and its file,
+ * which the caller closes, 0 when there is none (or its commit is not over), or a negative errno.
+ */
+int known_find(int received, const struct known_key *key, struct span bytes,
+	char ret_name[KNOWN_NAME_BYTES], int *ret_fd);
 
 /* Links the message's file as .k; `ret_name` is the name that it got, "" when too many other
  * messages have its hash. Waits until the deadline for another process that commits the same bytes.
- * 0, KNOWN_E_DUPLICATE with the other's file in *ret_twin, -ETIMEDOUT or a negative errno. */
+ * 0, KNOWN_E_DUPLICATE with the other's name and its file in *ret_twin, -ETIMEDOUT or a negative
+ * errno. */
 int known_claim(int received, int fd, const struct known_key *key, struct span bytes,
 	usec_t deadline, char ret_name[KNOWN_NAME_BYTES], int *ret_twin);
 
@@ -70,12 +74,12 @@ int known_claim(int received, int fd, const struct known_key *key, struct span b
  * KNOWN_E_NO_ATTRIBUTES or a negative errno. */
 int known_keep_answer(int fd, struct span answer);
 
-/* The same in a file of its own, on disk but for its name; after known_claim(), so that nobody else
- * does. 0 or a negative errno. */
-int known_keep_answer_file(int received, const struct known_key *key, struct span answer);
+/* The same in a file of its own, on disk but for its name, for the message that has the .k name;
+ * after known_claim(), so that nobody else does. 0 or a negative errno. */
+int known_keep_answer_file(int received, const char *name, struct span answer);
 
 /* 0 with the answer, -ENODATA when none was kept, or a negative errno. */
-int known_read_answer(int received, int fd, const struct known_key *key, struct buffer *ret);
+int known_read_answer(int received, int fd, const char *name, struct buffer *ret);
 
 /* The name of the first message of this sender and id: 0, -ENOENT or a negative errno. */
 int known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES]);

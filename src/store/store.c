@@ -143,6 +143,7 @@ struct commit {
 	struct known_key key;
 	int fd;                       /* of its file, locked until the commit is over */
 	char claim[KNOWN_NAME_BYTES]; /* .k…, "" while it has none */
+	char twin[KNOWN_NAME_BYTES];  /* .k… of the same bytes */
 	bool answer_file;             /* the answer does not fit into the message's attributes */
 	struct store_stem stem;
 	char name[STORE_NAME_BYTES];
@@ -291,10 +292,13 @@ claim(struct commit *c, int *ret_twin)
 		r = known_claim(c->s->received, c->fd, &c->key, c->m->bytes,
 			deadline_in(DISK_LOCK_WAIT_USEC), c->claim, ret_twin);
 	if (r) {
+		memcpy(c->twin, c->claim, sizeof(c->twin));
 		c->claim[0] = 0;
 		return r == KNOWN_E_DUPLICATE ? STORE_E_DUPLICATE : r;
 	}
-	return c->answer_file ? known_keep_answer_file(c->s->received, &c->key, c->m->answer) : 0;
+	if (!c->answer_file || !c->claim[0])
+		return 0;
+	return known_keep_answer_file(c->s->received, c->claim, c->m->answer);
 }
 
 static int
@@ -336,10 +340,11 @@ link_all(struct commit *c)
 /* What is known of the file of a message that was committed before; and that it is on disk, as the
  * process that committed it may have died a moment before it was. */
 static int
-read_receipt(struct store *s, const struct known_key *key, int twin, struct store_receipt *ret)
+read_receipt(struct store *s, const struct known_key *key, const char *name, int twin,
+	struct store_receipt *ret)
 {
 	struct stat first, st;
-	int r = known_read_answer(s->received, twin, key, &ret->answer);
+	int r = known_read_answer(s->received, twin, name, &ret->answer);
 
 	ret->answered = r == 0;
 	if (known_first(s->received, key, ret->name) < 0 || fstat(twin, &st) < 0 ||
@@ -354,14 +359,15 @@ int
 store_find(struct store *s, const struct store_message *m, struct store_receipt *ret)
 {
 	_cleanup_close_ int twin = -1;
+	char name[KNOWN_NAME_BYTES];
 	struct known_key key;
 	int r;
 
 	if (s->received < 0)
 		return -EBADF;
 	known_key(&key, m->bytes, m->application, m->facility, m->control_id);
-	r = known_find(s->received, &key, m->bytes, &twin);
-	return r == KNOWN_E_DUPLICATE ? read_receipt(s, &key, twin, ret) : r;
+	r = known_find(s->received, &key, m->bytes, name, &twin);
+	return r == KNOWN_E_DUPLICATE ? read_receipt(s, &key, name, twin, ret) : r;
 }
 
 static int
@@ -398,7 +404,7 @@ store_commit(struct store *s, const struct store_message *m, struct store_receip
 	if (r == 0)
 		r = commit_claimed(&c, ret);
 	if (r == STORE_E_DUPLICATE)
-		r = read_receipt(s, &c.key, twin, ret);
+		r = read_receipt(s, &c.key, c.twin, twin, ret);
 	else if (r && c.claim[0])
 		(void)unlinkat(s->received, c.claim, 0);
 	cleanup_close(&c.fd); /* and with it its lock */

@@ -16,6 +16,9 @@
 /* Entries of one queue that one listing holds; those behind them come with the next one. */
 #define LIST_MAX ((size_t)4000000)
 
+/* Read at a time. */
+#define READ_BYTES ((size_t)16 * 1024)
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 /* queue/NAME or failed/NAME. */
@@ -386,19 +389,22 @@ queue_delete_failed(const struct queue *q, const struct store_entry_name *entry)
 int
 queue_read(int fd, struct buffer *ret)
 {
+	uint8_t beyond; /* the byte that shows that there is more */
+	size_t room;
 	ssize_t n;
 	int r;
 
 	do {
-		r = buffer_reserve(ret, (size_t)16 * 1024);
-		if (r == BUFFER_E_FULL)
-			r = buffer_reserve(ret,
-				1); /* the last room, or the byte that shows that there is more */
+		room = ret->max - ret->n;
+		r = buffer_reserve(ret, room < READ_BYTES ? room : READ_BYTES);
 		if (r)
 			return r;
-		n = read(fd, ret->p + ret->n, ret->allocated - ret->n);
+		n = room ? read(fd, ret->p + ret->n, ret->allocated - ret->n)
+			 : read(fd, &beyond, 1);
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n > 0 && room == 0)
+			return BUFFER_E_FULL;
 		ret->n += n > 0 ? (size_t)n : 0;
 	} while (n != 0);
 	return 0;
@@ -440,11 +446,14 @@ sweep(const struct queue *q, const struct queue_list *list, size_t *ret_n)
 int
 queue_sweep(const struct queue *q, size_t *ret_n)
 {
-	_cleanup_close_ int lock = openat(q->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int lock = -1;
 	struct queue_list list;
 	int r;
 
 	*ret_n = 0;
+	if (q->waiting < 0)
+		return 0;
+	lock = openat(q->waiting, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0)
 		return -errno;
 	r = disk_lock(lock, LOCK_EX, 0);

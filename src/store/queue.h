@@ -26,8 +26,8 @@ enum {
 };
 
 struct queue {
-	int root, received, waiting;
-	int failed; /* -1 where there is none */
+	int root, received;
+	int waiting, failed; /* -1 where there is none */
 	int moves;
 	usec_t newest; /* stamp in a listing so far */
 	char name[65];

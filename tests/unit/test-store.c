@@ -2,11 +2,17 @@
 
 /* The store in a folder of its own, and what it says when the folder or the disk fails it. */
 
-#include "base/cleanup.h"
 #include "place.h"
+#include "store/disk.h"
+#include "store/known.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
 
 static const struct store_reserve none;
 
@@ -292,6 +298,435 @@ rejected(void **state)
 	store_close(&s);
 }
 
+/* --- what is known --------------------------------------------------------------------------- */
+
+/* What a resend is told: the name and the answer of the first. */
+static void
+assert_known(struct store *s, const struct store_message *m, const struct store_receipt *first,
+	bool by_commit)
+{
+	struct store_receipt again = RECEIPT;
+
+	assert_int_equal(by_commit ? store_commit(s, m, &again) : store_find(s, m, &again),
+		STORE_E_DUPLICATE);
+	assert_string_equal(again.name, first->name);
+	assert_true(again.answered);
+	assert_span_equal(buffer_span(&again.answer), m->answer);
+	buffer_deinit(&again.answer);
+}
+
+struct duplicate_case {
+	const char *name;
+	struct span answer;
+};
+
+static uint8_t large_answer[300000];
+
+static const struct duplicate_case duplicates[] = {
+	{ "the same bytes again", BYTES("MSH|^~\\&|\rMSA|AA|1\r") },
+	{ "the same bytes again, without an answer", BYTES("") },
+	{ "the same bytes again, with a large answer", { large_answer, sizeof(large_answer) } },
+};
+
+static void
+duplicate(void **state)
+{
+	const struct duplicate_case *c = *state;
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), c->answer);
+	struct store_message other = message_of(SPAN("bytes"), SPAN("1"), SPAN("another answer"));
+	struct store_receipt receipt = RECEIPT;
+	struct place *p = new_place();
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_find(&s, &m, &receipt), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	assert_false(receipt.reused);
+	assert_known(&s, &m, &receipt, false);
+	assert_known(&s, &m, &receipt, true);
+	/* what it would be answered now does not matter */
+	assert_int_equal(store_commit(&s, &other, &receipt), STORE_E_DUPLICATE);
+	assert_span_equal(buffer_span(&receipt.answer), c->answer);
+	buffer_deinit(&receipt.answer);
+	assert_int_equal(files_in(p->received), 1);
+	assert_int_equal(names_in(p->received, 'k'), 1);
+	assert_int_equal(names_in(p->received, 'i'), 1);
+	store_close(&s);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_known(&s, &m, &receipt, false); /* by another process */
+	store_close(&s);
+	drop_place(p);
+}
+
+/* Its entries are queued once. */
+static void
+duplicate_with_entries(void **state)
+{
+	const struct store_entry entry = { SPAN("ris"), SPAN("rendered") };
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	const struct place *p = *state;
+	char path[200];
+	struct store s;
+
+	m.entries = &entry;
+	m.n_entries = 1;
+	(void)snprintf(path, sizeof(path), "%s/queue/ris", p->store);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_open_queue(&s, SPAN("ris")), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), STORE_E_DUPLICATE);
+	assert_int_equal(files_in(path), 1);
+	buffer_deinit(&receipt.answer);
+	store_close(&s);
+}
+
+static void
+unlink_in(const char *folder, const char *name)
+{
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* Who deletes a message may be sent it again. */
+static void
+deleted_by_hand(void **state)
+{
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	const struct place *p = *state;
+	char first[STORE_NAME_BYTES];
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	memcpy(first, receipt.name, sizeof(first));
+	unlink_in(p->received, first);
+	assert_int_equal(store_find(&s, &m, &receipt), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	assert_string_not_equal(receipt.name, first);
+	assert_false(receipt.reused);
+	assert_known(&s, &m, &receipt, false); /* told by its new name */
+	assert_int_equal(names_in(p->received, 'k'), 1);
+	store_close(&s);
+}
+
+/* A backup without attributes was put back: it is stored, but how it was answered is not known. */
+static void
+answer_lost(void **state)
+{
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	const struct place *p = *state;
+	char path[300];
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	(void)snprintf(path, sizeof(path), "%s/%s", p->received, receipt.name);
+	if (removexattr(path, "user.hl7.ack") < 0)
+		skip(); /* no attributes here */
+	assert_int_equal(store_find(&s, &m, &receipt), STORE_E_DUPLICATE);
+	assert_false(receipt.answered);
+	assert_int_equal(receipt.answer.n, 0);
+	store_close(&s);
+}
+
+/* Whoever died in the middle of a commit leaves a .k behind that means nothing. */
+static int
+claim_and_die(const void *userdata)
+{
+	const struct place *p = userdata;
+	struct known_key key;
+	char name[KNOWN_NAME_BYTES];
+	struct store s;
+	int fd = -1, twin = -1;
+
+	known_key(&key, SPAN("bytes"), SPAN("RIS"), SPAN("HOUSE"), SPAN("1"));
+	if (store_open(&s, p->store, none) != 0 || disk_write(s.received, SPAN("bytes"), &fd) ||
+		disk_lock(fd, LOCK_EX, 0) != 0 ||
+		known_claim(s.received, fd, &key, SPAN("bytes"), DEADLINE_NEVER, name, &twin) != 0)
+		return 1;
+	(void)raise(SIGKILL);
+	return 2;
+}
+
+static void
+left_by_the_dead(void **state)
+{
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	const struct place *p = *state;
+	struct store s;
+
+	assert_int_equal(status_of(begin(claim_and_die, p)), -1);
+	assert_int_equal(names_in(p->received, 'k'), 1);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_find(&s, &m, &receipt), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	assert_int_equal(files_in(p->received), 1);
+	assert_int_equal(names_in(p->received, 'k'), 1);
+	assert_known(&s, &m, &receipt, true);
+	store_close(&s);
+}
+
+/* --- the same bytes at the same moment ------------------------------------------------------- */
+
+#define AT_ONCE 8
+
+struct racer {
+	const struct place *p;
+	int start; /* readable when all may begin */
+	struct result {
+		int r;
+		char name[STORE_NAME_BYTES];
+		char answer[32];
+	} * result; /* shared */
+};
+
+static int
+race(const void *userdata)
+{
+	const struct racer *x = userdata;
+	char answer[32], byte;
+	struct store_message m;
+	struct store_receipt receipt = RECEIPT;
+	const struct store_entry entry = { SPAN("ris"), SPAN("rendered") };
+	struct store s;
+
+	(void)snprintf(answer, sizeof(answer), "answer of %d", (int)getpid());
+	m = message_of(SPAN("bytes"), SPAN("1"), span_str(answer));
+	m.entries = &entry;
+	m.n_entries = 1;
+	if (store_open(&s, x->p->store, none) != 0 || store_open_queue(&s, SPAN("ris")) != 0)
+		return 1;
+	(void)!read(x->start, &byte, 1); /* the end of the pipe */
+	x->result->r = store_commit(&s, &m, &receipt);
+	memcpy(x->result->name, receipt.name, sizeof(receipt.name));
+	(void)snprintf(x->result->answer, sizeof(x->result->answer), "%.*s",
+		(int)(x->result->r ? receipt.answer.n : m.answer.n),
+		(const char *)(x->result->r ? receipt.answer.p : m.answer.p));
+	return 0;
+}
+
+static void
+at_once(void **state)
+{
+	const struct place *p = *state;
+	struct result *results = mmap(NULL, AT_ONCE * sizeof(*results), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct racer racers[AT_ONCE];
+	pid_t pids[AT_ONCE];
+	int gate[2], n_stored = 0;
+	char path[200];
+	size_t i;
+
+	assert_true(results != MAP_FAILED);
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	for (i = 0; i < AT_ONCE; i++) {
+		racers[i] = (struct racer){ p, gate[0], &results[i] };
+		pids[i] = fork();
+		assert_true(pids[i] >= 0);
+		if (pids[i] == 0) {
+			(void)close(gate[1]);
+			_exit(race(&racers[i]));
+		}
+	}
+	assert_int_equal(close(gate[0]) + close(gate[1]), 0);
+	for (i = 0; i < AT_ONCE; i++)
+		assert_int_equal(status_of(pids[i]), 0);
+	for (i = 0; i < AT_ONCE; i++) {
+		assert_true(results[i].r == 0 || results[i].r == STORE_E_DUPLICATE);
+		n_stored += results[i].r == 0;
+		assert_string_equal(results[i].name, results[0].name);
+		assert_string_equal(results[i].answer, results[0].answer);
+	}
+	assert_int_equal(n_stored, 1);
+	assert_int_equal(files_in(p->received), 1);
+	assert_int_equal(names_in(p->received, 'k'), 1);
+	(void)snprintf(path, sizeof(path), "%s/queue/ris", p->store);
+	assert_int_equal(files_in(path), 1);
+	assert_int_equal(munmap(results, AT_ONCE * sizeof(*results)), 0);
+}
+
+/* --- control ids ----------------------------------------------------------------------------- */
+
+static void
+reused_id(void **state)
+{
+	struct store_message first = message_of(SPAN("one"), SPAN("1"), SPAN("AA"));
+	struct store_message second = message_of(SPAN("two"), SPAN("1"), SPAN("AA"));
+	struct store_message elsewhere = message_of(SPAN("three"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	const struct place *p = *state;
+	char name[STORE_NAME_BYTES];
+	struct store s;
+
+	elsewhere.facility = SPAN("ANOTHER HOUSE");
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_commit(&s, &first, &receipt), 0);
+	assert_false(receipt.reused);
+	memcpy(name, receipt.name, sizeof(name));
+	assert_int_equal(store_commit(&s, &elsewhere, &receipt), 0);
+	assert_false(receipt.reused);
+	second.refuse_reused = true;
+	assert_int_equal(store_commit(&s, &second, &receipt), STORE_E_REUSED);
+	assert_true(receipt.reused);
+	assert_string_equal(receipt.name, "");
+	assert_int_equal(files_in(p->received), 2);
+	assert_int_equal(names_in(p->received, 'k'), 2); /* nothing is left of it */
+	first.refuse_reused = true;                      /* a resend is none */
+	memcpy(receipt.name, name, sizeof(name));
+	assert_known(&s, &first, &receipt, true);
+	second.refuse_reused = false;
+	assert_int_equal(store_commit(&s, &second, &receipt), 0);
+	assert_true(receipt.reused);
+	assert_int_equal(files_in(p->received), 3);
+	store_close(&s);
+}
+
+/* The first one was deleted by hand or by age: its id is free. */
+static void
+id_of_a_deleted_message(void **state)
+{
+	struct store_message first = message_of(SPAN("one"), SPAN("1"), SPAN("AA"));
+	struct store_message second = message_of(SPAN("two"), SPAN("1"), SPAN("AA"));
+	struct store_message third = message_of(SPAN("three"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	const struct place *p = *state;
+	struct store s;
+
+	second.refuse_reused = third.refuse_reused = true;
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_commit(&s, &first, &receipt), 0);
+	unlink_in(p->received, receipt.name);
+	assert_int_equal(store_commit(&s, &second, &receipt), 0);
+	assert_false(receipt.reused);
+	assert_int_equal(
+		store_commit(&s, &third, &receipt), STORE_E_REUSED); /* now that of second */
+	store_close(&s);
+}
+
+/* --- room ------------------------------------------------------------------------------------ */
+
+/* A reserve that the disk cannot give: nothing is taken but what is there already. */
+static void
+reserve_of(struct store_reserve reserve, const struct place *p)
+{
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_message other = message_of(SPAN("other"), SPAN("2"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	char name[STORE_NAME_BYTES];
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	s.reserve = reserve;
+	assert_known(&s, &m, &receipt, false);
+	assert_int_equal(store_commit(&s, &other, &receipt), STORE_E_FULL);
+	assert_string_equal(receipt.name, "");
+	assert_int_equal(store_reject(&s, SPAN("bytes"), SPAN("why"), name), STORE_E_FULL);
+	assert_int_equal(files_in(p->received), 1);
+	assert_int_equal(names_in(p->received, 'k'), 1);
+	s.reserve = none;
+	assert_int_equal(store_commit(&s, &other, &receipt), 0);
+	store_close(&s);
+}
+
+static void
+reserve_of_bytes(void **state)
+{
+	reserve_of((struct store_reserve){ .bytes = UINT64_MAX / 4 }, *state);
+}
+
+static void
+reserve_of_inodes(void **state)
+{
+	const struct place *p = *state;
+	struct statvfs v;
+
+	assert_int_equal(statvfs(p->root, &v), 0);
+	if (v.f_files == 0)
+		skip(); /* a file system that does not count them */
+	reserve_of((struct store_reserve){ .inodes = UINT64_MAX / 4 }, p);
+}
+
+/* A message that would fit, but not with what is made of it. */
+static void
+reserve_counts_entries(void **state)
+{
+	static const uint8_t large[1024 * 1024];
+	const struct place *p = *state;
+	const struct store_entry entry = { SPAN("ris"), { large, sizeof(large) } };
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	struct statvfs v;
+	struct store s;
+
+	assert_int_equal(statvfs(p->root, &v), 0);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_open_queue(&s, SPAN("ris")), 0);
+	/* others write to this disk too: 100 MiB more or less are free in a moment */
+	s.reserve.bytes = v.f_bavail * v.f_frsize + (uint64_t)100 * 1024 * 1024;
+	m.entries = &entry;
+	m.n_entries = 1;
+	assert_int_equal(store_commit(&s, &m, &receipt), STORE_E_FULL);
+	s.reserve.bytes = 1;
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	store_close(&s);
+}
+
+/* --- order ----------------------------------------------------------------------------------- */
+
+/* The last commit is ahead of the clock, which was set back: names sort in the order of the commits
+ * all the same. */
+static void
+clock_set_back(void **state)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = (time_t)(clock_realtime_usec() / USEC_PER_SEC) + 86400 } };
+	char first[STORE_NAME_BYTES], second[STORE_NAME_BYTES], path[200];
+	const struct place *p = *state;
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("a"), first), 0);
+	(void)snprintf(path, sizeof(path), "%s/.order", p->store);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("b"), first), 0);
+	assert_int_equal(commit_bytes(&s, SPAN("c"), second), 0);
+	assert_true(strcmp(first, second) < 0);
+	assert_int_equal(unlink(path), 0); /* the open one still counts */
+	assert_int_equal(commit_bytes(&s, SPAN("d"), first), 0);
+	assert_true(strcmp(second, first) < 0);
+	store_close(&s);
+}
+
+static void
+large_message(void **state)
+{
+	const struct place *p = *state;
+	struct store_message m = message_of(SPAN_NULL, SPAN("1"), SPAN("AA"));
+	struct buffer large = BUFFER_INIT((size_t)40 * 1024 * 1024);
+	struct store_receipt receipt = RECEIPT;
+	struct store s;
+
+	assert_int_equal(buffer_reserve(&large, large.max), 0);
+	large.n = large.max;
+	memset(large.p, 'x', large.n);
+	m.bytes = buffer_span(&large);
+	assert_int_equal(store_open(&s, p->store, none), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	assert_known(&s, &m, &receipt, false);
+	large.p[large.n - 1] = 'y';
+	assert_int_equal(store_find(&s, &m, &receipt), 0);
+	assert_int_equal(files_in(p->received), 1);
+	buffer_deinit(&large);
+	store_close(&s);
+}
+
 int
 main(void)
 {
@@ -310,5 +745,19 @@ main(void)
 	add_placed(&s, "no descriptor is left open", descriptors);
 	add_placed(&s, "entries for destinations", entries);
 	add_placed(&s, "a refused message and its reason", rejected);
+	memset(large_answer, 'x', sizeof(large_answer));
+	add_cases(&s, duplicate, duplicates);
+	add_placed(&s, "the entries of a resend are queued once", duplicate_with_entries);
+	add_placed(&s, "a message deleted by hand", deleted_by_hand);
+	add_placed(&s, "how it was answered is lost", answer_lost);
+	add_placed(&s, "what a process left that was killed", left_by_the_dead);
+	add_placed(&s, "the same bytes by eight processes at once", at_once);
+	add_placed(&s, "a control id for other bytes", reused_id);
+	add_placed(&s, "the control id of a deleted message", id_of_a_deleted_message);
+	add_placed(&s, "too little room would stay free", reserve_of_bytes);
+	add_placed(&s, "too few inodes would stay free", reserve_of_inodes);
+	add_placed(&s, "the room for entries counts", reserve_counts_entries);
+	add_placed(&s, "the clock was set back", clock_set_back);
+	add_placed(&s, "a message of 40 MiB", large_message);
 	return run_suite("store", &s);
 }

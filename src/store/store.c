@@ -267,6 +267,17 @@ remove_entries(struct commit *c)
 	}
 }
 
+/* Takes back what was linked: the received file first, as without it the others do not count. Where
+ * that stays, they count and stay as well, and so does the name by which a resend finds it. */
+static void
+undo(struct commit *c)
+{
+	if (unlinkat(c->s->received, c->name, 0) < 0 && errno != ENOENT)
+		c->claim[0] = 0;
+	else
+		remove_entries(c);
+}
+
 /* The first message of this sender and id, if it is still there; its name is told. */
 static bool
 is_reused(struct commit *c)
@@ -329,11 +340,8 @@ link_all(struct commit *c)
 		(void)known_note_first(c->s->received, &c->key, c->name);
 		r = disk_sync(c->s->received);
 	}
-	if (r < 0) {
-		/* the received file first: without it the others do not count */
-		(void)unlinkat(c->s->received, c->name, 0);
-		remove_entries(c);
-	}
+	if (r < 0)
+		undo(c);
 	return r;
 }
 

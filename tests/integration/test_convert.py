@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from hl7test import (CR, EXIT_CONFIG, EXIT_IO, RECEIVE, Connection, Store, acks, check_log,
-                     environment, frame, header, message, need, CANARIES)
+                     environment, frame, header, message, need, visible, CANARIES)
 # small_disk is a fixture
 from test_store import fill, places, small_disk  # noqa: F401 pylint: disable=unused-import
 
@@ -234,7 +234,7 @@ def test_32_destinations(convert, convert_d):
 def test_without_templates_nothing_is_queued(convert):
     connection = convert()
     assert connection.store.messages() == [M]
-    assert os.listdir(connection.store.path) == ["received"]
+    assert visible(connection.store.path) == ["received"]
 
 
 def test_an_acknowledgement_is_not_converted(receive, convert_d):
@@ -260,7 +260,7 @@ def test_a_template_is_used_as_it_is_at_the_start_of_a_connection(convert, conve
     convert_d("ris", TO_RIS)
     convert()
     convert_d("ris", "{to pacs}\n" + HEAD + "ZZZ|edited\n")
-    connection = convert()
+    connection = convert(M + b"NTE|2\r")
     assert queue(connection.store) == {"ris": [RIS], "pacs": [HEAD_OUT + b"ZZZ|edited\r"]}
 
 
@@ -269,7 +269,7 @@ def test_a_template_edited_under_way_waits_for_the_next_connection(receive, conv
     connection = receive("--messages=0")
     connection.peer.ask(M)
     convert_d("ris", "{broken")
-    assert connection.peer.ask(M).code == "AA"
+    assert connection.peer.ask(M + b"NTE|2\r").code == "AA"
     assert connection.finish() == 0
     assert queue(connection.store) == {"ris": [RIS, RIS]}
 
@@ -447,11 +447,12 @@ def test_a_refusal_is_kept_byte_for_byte(refuse, convert_d):
 def test_the_next_message_is_taken(receive, convert_d):
     convert_d("ris", "{to ris}\n" + HEAD + "PV1|{PV1-3:required}\n")
     connection = receive("--messages=0")
-    good = message("ID1", extra=("PV1|1||WARD",))
-    assert [connection.peer.ask(p).code for p in (good, M, good)] == ["AA", "AE", "AA"]
+    good, next_good = (message(i, extra=("PV1|1||WARD",)) for i in ("ID1", "ID2"))
+    assert [connection.peer.ask(p).code for p in (good, M, next_good)] == ["AA", "AE", "AA"]
     assert connection.finish() == 0
-    assert queue(connection.store) == {"ris": [HEAD_OUT + b"PV1|WARD\r"] * 2}
-    assert connection.store.messages() == [good, good]
+    assert queue(connection.store) == {
+        "ris": [HEAD_OUT.replace(b"ID1", i) + b"PV1|WARD\r" for i in (b"ID1", b"ID2")]}
+    assert connection.store.messages() == [good, next_good]
     assert rejected(connection.store)[0] == M
 
 
@@ -665,11 +666,11 @@ def test_queue_of_another_user(receive, world_path):
 
 # --- the one commit -----------------------------------------------------------------------------
 
-CALLS = ("openat", "write", "fsync", "linkat")
-STEP = re.compile(r"(openat|write|fsync|linkat)\(")
+CALLS = ("openat", "write", "fsetxattr", "fsync", "linkat", "utimensat", "symlinkat")
+STEP = re.compile(rf"({'|'.join(CALLS)})\(")
 
 # Three entries in two queues beside the received file: what each of the calls does for them.
-N_FILES, N_ENTRIES = 4, 3
+N_FILES, N_QUEUES = 4, 2
 
 
 @pytest.fixture
@@ -725,7 +726,8 @@ def steps_of(logs, command, tmp_path):
         if str(store.path) in line:
             steps.append((call, counts[call]))
     assert collections.Counter(c for c, _ in steps) == {
-        "openat": N_FILES, "write": N_FILES, "fsync": N_FILES + N_ENTRIES + 1, "linkat": N_FILES}
+        "openat": N_FILES, "write": N_FILES, "fsetxattr": 1, "fsync": N_FILES + N_QUEUES + 1,
+        "linkat": 1 + N_FILES, "utimensat": 1, "symlinkat": 1}
     return steps
 
 
@@ -739,15 +741,15 @@ def test_all_is_on_disk_before_the_answer(logs, tmp_path, command, two_queues):
     assert queue(store) == two_queues
     lines = read_trace(tmp_path / "trace")
     root = re.escape(str(store.path))
+    linked = rf'linkat\(.*<{root}/received>, "\d'  # not the hidden name, which says that it begins
     for folder, n in (("ris", 2), ("archive", 1)):
         place = rf"{root}/queue/{folder}"
         one = (rf"openat\(\d+<{place}>.*O_TMPFILE.* = \d+", rf"write\(\d+<{place}/.* = \d+",
                rf"fsync\(\d+<{place}/.*\) += 0", rf"linkat\(.*<{place}>.* = 0")
         places(lines, *one * n, rf"fsync\(\d+<{place}>\) += 0",
-               rf"linkat\(.*<{root}/received>.* = 0", rf"fsync\(\d+<{root}/received>\) += 0",
-               r"sendto\(")
+               rf"{linked}.* = 0", rf"fsync\(\d+<{root}/received>\) += 0", r"sendto\(")
     order = places(lines, rf"fsync\(\d+<{root}/received/.*\) += 0",
-                   rf"linkat\(.*<{root}/received>.* = 0", rf"fsync\(\d+<{root}/received>\) += 0",
+                   rf"{linked}.* = 0", rf"fsync\(\d+<{root}/received>\) += 0",
                    r"sendto\(")
     queued = [i for i, line in enumerate(lines)
               if re.match(rf"(write|fsync|linkat)\(.*{root}/queue/", line)]
@@ -770,13 +772,14 @@ def test_new_queues_are_synced_into_their_folders(logs, tmp_path, command, two_q
                rf"fsync\(\d+<{root}/queue>\) += 0", r"sendto\(")
 
 
-ERROR_OF = {"openat": "EMFILE", "write": "ENOSPC", "fsync": "EIO", "linkat": "EDQUOT"}
+ERROR_OF = {"openat": "EMFILE", "write": "ENOSPC", "fsetxattr": "EIO", "fsync": "EIO",
+            "linkat": "EDQUOT", "utimensat": "EIO"}
 
 
 def test_a_failing_step_is_never_answered_positively(logs, tmp_path, command, two_queues):
     """Every step of the commit fails in turn, by strace's fault injection."""
     steps = steps_of(logs, command, tmp_path)
-    for n, (call, when) in enumerate(steps):
+    for n, (call, when) in enumerate(s for s in steps if s[0] in ERROR_OF):
         folder = tmp_path / f"{n}-{call}-{when}"
         folder.mkdir()
         store = old_store(folder / "store")
@@ -789,6 +792,10 @@ def test_a_failing_step_is_never_answered_positively(logs, tmp_path, command, tw
         # also when received/ itself cannot be synced: what was linked is removed again
         assert store.messages() == [], folder.name
         assert queue(store) == {"archive": [], "ris": []}, folder.name
+        assert store.hidden("k") == [], folder.name
+        again = run_traced(logs, store, command, folder / "trace")
+        assert [a.code for a in acks(again.peer.received)] == ["AA"], folder.name
+        assert (store.messages(), queue(store)) == ([M], two_queues), folder.name
 
 
 def check_whole(store, whole):
@@ -819,7 +826,8 @@ def test_killed_at_any_step(logs, tmp_path, command, two_queues):
         again = run_traced(logs, store, command, folder / "trace")
         assert [a.code for a in acks(again.peer.received)] == ["AA"], folder.name
         check_whole(store, two_queues)
-    assert committed <= 2, "only the link of the received file commits"
+        assert (store.messages(), len(store.hidden("k"))) == ([M], 1), folder.name
+    assert committed <= 3, "only the link of the received file commits"
 
 
 def test_entries_that_cannot_be_removed_do_not_count(logs, tmp_path, command, two_queues):
@@ -833,6 +841,21 @@ def test_entries_that_cannot_be_removed_do_not_count(logs, tmp_path, command, tw
     assert queue(store) == two_queues, "they are there"
     check_whole(store, two_queues)
     assert store.names() == []
+
+
+def test_a_message_that_cannot_be_removed_keeps_its_entries(logs, tmp_path, command, two_queues):
+    """received/ cannot be synced, nor the message taken away: it was not acknowledged, but if it
+    counts, so do its entries, as a resend is answered with an AA."""
+    syncs = [when for call, when in steps_of(logs, command, tmp_path) if call == "fsync"]
+    store = old_store(tmp_path / "store")
+    connection = run_traced(logs, store, command, tmp_path / "trace",
+                            "-e", f"inject=fsync:error=EIO:when={syncs[-1]}",
+                            "-e", "inject=unlinkat:error=EROFS:when=1")
+    assert [a.code for a in acks(connection.peer.received)] == ["AR"]
+    check_whole(store, two_queues)
+    again = run_traced(logs, store, command, tmp_path / "trace")
+    assert [a.code for a in acks(again.peer.received)] == ["AA"]
+    assert (store.messages(), queue(store)) == ([M], two_queues)
 
 
 def test_a_refusal_that_cannot_be_kept(logs, tmp_path, command, convert_d):

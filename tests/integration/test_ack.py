@@ -419,9 +419,9 @@ def test_first_template_that_applies(receive, ack_d):
 def test_template_changed_between_two_connections(ask, ack_d):
     for name in ("ONE", "TWO"):
         ack_d("minimal", MINIMAL.replace("SENDING_APP", name))
-        assert ask(message())["MSH-3"] == name.encode()
+        assert ask(message(name))["MSH-3"] == name.encode()
     (ack_d.path / "minimal.hl7t").unlink()
-    assert ask(message())["MSH-3"] == b"RIS"
+    assert ask(message("THREE"))["MSH-3"] == b"RIS"
 
 
 def test_files_that_are_no_templates(ask, ack_d):

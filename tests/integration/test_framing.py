@@ -225,16 +225,18 @@ def test_fs_inside_data_at_the_end_of_a_read(receive, size):
 
 def test_split_at_every_byte(receive):
     """Two pieces, cut at every place; one process takes them all."""
-    short = b"MSH|^~\\&|A||||||ADT^A01|I|P|2.3" + CR
-    whole = frame(short)
+    def whole(i):
+        return frame(b"MSH|^~\\&|A||||||ADT^A01|I%02d|P|2.3" % i + CR)
+
     connection = receive("--messages=0")
-    for i in range(1, len(whole)):
-        connection.peer.send_apart(whole[:i], whole[i:], pause=0.002)
+    for i in range(1, len(whole(0))):
+        connection.peer.send_apart(whole(i)[:i], whole(i)[i:], pause=0.002)
         assert connection.peer.read_frames(i)[-1].code == "AA"
     connection.peer.half_close()
     connection.peer.read_to_end()
     assert connection.finish() == 0
-    assert connection.store.messages() == [short] * (len(whole) - 1)
+    assert [frame(m) for m in connection.store.messages()] == [
+        whole(i) for i in range(1, len(whole(0)))]
 
 
 def test_byte_by_byte(receive):

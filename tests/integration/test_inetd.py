@@ -14,23 +14,23 @@ from hl7test import (AS_SYSTEMD, EXIT_USAGE, FS, PATIENCE, RECEIVE, VT, Peer, ac
 M, N = message("ID1"), message("ID2")
 
 
-def converse(port):
+def converse(port, control_id="ID1"):
     """One connection, one message, its answer and nothing else."""
     peer = connect(port)
-    peer.send(frame(M))
+    peer.send(frame(message(control_id)))
     peer.read_to_end()
     answer, = acks(peer.received)
     peer.close()
-    assert (answer.code, answer.control_id) == ("AA", b"ID1")
+    assert (answer.code, answer.control_id) == ("AA", control_id.encode())
 
 
 def check_server(port, store):
     converse(port)
     connect(port).close()  # a scan
-    converse(port)
+    converse(port, "ID3")
     two = [connect(port), connect(port)]  # at the same time
-    for peer in two:
-        assert peer.ask(N).code == "AA"
+    for peer, payload in zip(two, (N, message("ID4"))):
+        assert peer.ask(payload).code == "AA"
     for peer in two:
         peer.close()
     refused = connect(port)
@@ -38,7 +38,7 @@ def check_server(port, store):
     refused.read_to_end()
     assert [a.code for a in acks(refused.received)] == ["AE"]
     refused.close()
-    assert sorted(store.messages()) == [M, M, N, N]
+    assert sorted(store.messages()) == [message(f"ID{n}") for n in (1, 2, 3, 4)]
 
 
 def test_systemd_socket_activate(start, command, store):

@@ -47,9 +47,10 @@ def test_nothing_else_is_left_in_the_store(receive):
     connection.finish()
     files = [str(p.relative_to(connection.store.path)) for p in connection.store.path.rglob("*")]
     refused = connection.log[1]["HL7_STORE_NAME"]
-    assert sorted(files) == [
-        "received", f"received/{connection.store.names()[0]}",
+    assert sorted(f for f in files if "/." not in f) == [
+        ".order", "received", f"received/{connection.store.names()[0]}",
         "rejected", f"rejected/{refused}", f"rejected/{refused[:-4]}.txt"]
+    assert [len(connection.store.hidden(k)) for k in "kai"] == [1, 0, 1]
     reason = (connection.store.path / f"rejected/{refused[:-4]}.txt").read_text()
     assert "outcome: no-control-id\nanswer: AE\n" in reason
 

@@ -242,12 +242,13 @@ def entries(text):
 
 def check_log(log, expected):
     """The log has exactly these entries, in this order. Each is a text or (text, fields): the
-    entry's text begins with the text, and it has those fields."""
+    entry's text begins with the text, and it has those fields; None: it has none of that name."""
     wanted = [(e, {}) if isinstance(e, str) else e for e in expected]
     assert len(log) == len(wanted), f"wanted {wanted}, got {log}"
     for entry, (text, fields) in zip(log, wanted):
         assert entry.text.startswith(text), f"wanted {text!r}, got {entry}"
-        assert {k: entry.get(k) for k in fields} == {k: str(v) for k, v in fields.items()}, entry
+        told = {k: v if v is None else str(v) for k, v in fields.items()}
+        assert {k: entry.get(k) for k in fields} == told, entry
 
 
 def wait_until(condition, what="it"):

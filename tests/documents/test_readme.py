@@ -38,7 +38,7 @@ def masked(text):
     for pattern, mask in (
             (r"\b\d{8}T\d{6}\.\d{6}Z-\d+-\d+(?=(?:\.\d{3})?\.hl7\b)", "FILE"),
             (r"\b20\d{12}[+-]\d{4}\b(?=\|\|ACK)", "TIME"),
-            (r"(?<=\|)[0-9A-Z]{20}(?=\|P\|)", "ID"),
+            (r"(?m)(?<=[|=])[0-9A-Z]{20}(?=\|P\||\||$| )", "ID"),
             (r"(?<=HL7_DURATION_USEC=)\d+", "N"),
             (r"(?<=HL7_PEER_PORT=)\d+", "N"),
             (r"(?m)^Installing: .*\n", "")):

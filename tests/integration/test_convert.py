@@ -664,6 +664,86 @@ def test_queue_of_another_user(receive, world_path):
     assert queue(store) == {"ris": []}
 
 
+# --- when the cause is gone ---------------------------------------------------------------------
+
+def check_recovers(connect_once, store, breaks, repairs, errno):
+    """One message goes in; then the store is broken: the next is refused and leaves nothing behind;
+    then it is whole again: the same message goes in, once."""
+    payload, before = message("ID2", filler=8192), message("ID1")
+    assert [a.code for a in connect_once(before).answers] == ["AA"]
+    first = (store.names(), store.hidden(""), store.entries("ris"))
+    breaks()
+    connection = connect_once(payload)
+    assert [(a.code, errors(a)) for a in connection.answers] == [("AR", [("", "207")])]
+    assert connection.status == EXIT_IO
+    assert (connection.log[-1]["HL7_OUTCOME"], connection.log[-1]["ERRNO"]) == (
+        "storage-failed", str(errno))
+    assert not {"HL7_QUEUED", "HL7_STORE_NAME"} & set(connection.log[-1])
+    repairs()
+    assert (store.names(), store.hidden(""), store.entries("ris")) == first, "nothing half done"
+    later, again = connect_once(payload), connect_once(payload)
+    assert [a.code for a in later.answers] == ["AA"]
+    assert later.log[-1]["HL7_OUTCOME"] == "stored"
+    assert again.answers[0].raw == later.answers[0].raw
+    assert store.messages() == [before, payload]
+    assert len(store.entries("ris")) == 2
+
+
+@pytest.fixture
+def connect_once(receive):
+    """One message over a connection of its own: the connection, ended, with its answers."""
+
+    def connect_once(payload, *options, **more):
+        connection = receive(*options, **more)
+        connection.peer.send(frame(payload))
+        connection.peer.read_to_end()
+        connection.answers = acks(connection.peer.received)
+        connection.status = connection.finish()
+        return connection
+
+    return connect_once
+
+
+@pytest.mark.parametrize("cause", ["full", "read-only"])
+def test_a_disk_that_gets_well(connect_once, small_disk, convert_d, cause):  # noqa: F811
+    convert_d("ris", TO_RIS)
+    breaks, repairs, errno = {
+        "full": (lambda: fill(small_disk),
+                 lambda: small_disk.run('rm "$1/filler"', small_disk.disk), 28),
+        "read-only": (lambda: small_disk.run('mount -o remount,ro "$1"', small_disk.disk),
+                      lambda: small_disk.run('mount -o remount,rw "$1"', small_disk.disk), 30),
+    }[cause]
+    check_recovers(
+        lambda payload: connect_once(payload, wrapper=small_disk.enter,
+                                     store_options=small_disk.store_options),
+        Store(small_disk.path(small_disk.disk / "store")), breaks, repairs, errno)
+
+
+@pytest.mark.parametrize("folder", [".", "received", "queue/ris"])
+def test_a_store_that_gets_its_owner_back(connect_once, world_path, folder):
+    """It belonged to another user for a while, all of it or a part."""
+    if os.geteuid() != 0:
+        pytest.skip("root is needed to become another user")
+    need("setpriv")
+    shutil.copy2(RECEIVE, world_path / "hl7-receive")  # also where the build is not public
+    store = Store(world_path / "store")
+    store.path.mkdir()
+    os.chown(store.path, 65534, 65534)
+    templates = writer(world_path / "convert.d", ".hl7t")
+    templates("ris", TO_RIS)
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+
+    def give_to(uid):
+        for path in [store.path / folder, *(store.path / folder).rglob("*")]:
+            os.chown(path, uid, uid, follow_symlinks=False)
+
+    check_recovers(
+        lambda payload: connect_once(
+            payload, f"--convert-templates={templates.path}", f"--ack-templates={world_path}/ack.d",
+            f"--tables={world_path}/tables", wrapper=user, store_options=(f"--store={store.path}",)),
+        store, lambda: give_to(0), lambda: give_to(65534), 13)
+
+
 # --- the one commit -----------------------------------------------------------------------------
 
 CALLS = ("openat", "write", "fsetxattr", "fsync", "linkat", "utimensat", "symlinkat")

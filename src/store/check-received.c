@@ -237,7 +237,6 @@ static int
 judge_key(struct received *v, const struct key *key)
 {
 	struct search s = { key->inode };
-	_cleanup_close_ int fd = -1;
 	char name[KNOWN_NAME_BYTES];
 	struct stat st;
 	bool leftover;

@@ -99,9 +99,10 @@ take(struct scene *c, size_t i)
 static void
 fail_one(struct scene *c, size_t i, struct span reason)
 {
-	_cleanup_close_ int fd = take(c, i);
+	int fd = take(c, i);
 
 	assert_int_equal(queue_fail(&c->q, &c->list.items[i], reason), 0);
+	assert_int_equal(close(fd), 0);
 }
 
 static void

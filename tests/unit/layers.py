@@ -23,7 +23,7 @@ BELOW = {
     "sandbox": {"base"},
     "cli": {"base"},
 }
-PROGRAMS = {"receive", "forward", "send", "convert", "show", "queue"}
+PROGRAMS = {"receive", "forward", "send", "convert", "show", "queue", "amqp"}
 
 # Files that touch the outside world in modules that otherwise do not; each says so in its first lines.
 IMPURE = {"base/cleanup.c", "base/clock.c", "template/load.c", "template/charset.c"}
@@ -48,6 +48,7 @@ OWNED_CALLS = {
 }
 OWNED_HEADERS = {
     re.compile(r"systemd/.*"): {"net", "journal"},
+    re.compile(r"amqp.*|rabbitmq-c/.*"): {"amqp"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -98,6 +99,7 @@ SELF_CHECK = [
     ("receive/x.c", '#include "ack/ack.h"\n#include "net/inherit.h"\n#include <unistd.h>\n', False),
     ("net/x.c", "#include <systemd/sd-daemon.h>\n", False),
     ("store/x.c", "int r = fsync(fd);\n", False),
+    ("amqp/x.c", '#include "amqp/y.h"\n#include <rabbitmq-c/amqp.h>\n#include <amqp.h>\n', False),
     ("template/load.c", "#include <dirent.h>\n", False),
     ("template/x.c", "time_t t; struct tm tm; gmtime_r(&t, &tm); int lifetime (void);\n", False),
     ("base/x.c", '#include "hl7/message.h"\n', True),
@@ -125,6 +127,8 @@ SELF_CHECK = [
     ("receive/x.c", "int r = fsync(fd);\n", True),
     ("net/x.c", 'int r = linkat(a, "b", c, "d", 0);\n', True),
     ("template/load.c", "int r = fdatasync (fd);\n", True),
+    ("receive/x.c", "#include <amqp.h>\n", True),
+    ("net/x.c", "#include <rabbitmq-c/tcp_socket.h>\n", True),
     ("receive/x.c", 'int r = execl("/bin/sh", "sh", NULL);\n', True),
     ("send/x.c", "int r = system(command);\n", True),
     ("net/command.c", "int r = execv(path, argv);\n", False),

@@ -170,6 +170,21 @@ def test_log_fields():
     assert documented == logged
 
 
+def test_log_fields_of_amqp():
+    """Those that hl7-receive does not have."""
+    report = (SOURCE / "src/amqp/report.c").read_text(encoding="utf-8")
+    own = set(re.findall(r'"(HL7_[A-Z_]+|ERRNO)"', report)) - set(re.findall(r'"(HL7_[A-Z_]+|ERRNO)"', REPORT))
+    page = PROGRAMS["amqp"].read_text(encoding="utf-8")
+    assert set(re.findall(r"^\.It Va (\w+)$", section(page, "LOGGING"), re.M)) == own
+
+
+def test_results_of_amqp():
+    source = (SOURCE / "src/amqp/publisher.c").read_text(encoding="utf-8")
+    names = set(re.findall(r'\[PUBLISHER_E_\w+\] = "([\w-]+)"', source)) | {"no-password"}
+    page = section(PROGRAMS["amqp"].read_text(encoding="utf-8"), "ACKNOWLEDGEMENTS")
+    assert set(re.findall(r"^\.It .* Ta ([\w-]+) Ta C[AR]$", page, re.M)) == names
+
+
 def test_template_names():
     """What a hole can read, and the lines that steer."""
     page = (SOURCE / "src/template/hl7-template.5").read_text(encoding="utf-8")

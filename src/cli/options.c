@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DURATION_MAX (USEC_PER_SEC * 100 * 24 * 3600)
+#define DAY_USEC     (USEC_PER_SEC * 24 * 3600)
+#define DURATION_MAX (36500 * DAY_USEC)
 
 /* A decimal number of up to 15 digits, so that no product below overflows; what is behind it in
  * *ret_rest. */
@@ -55,6 +56,7 @@ parse_duration(const char *text, usec_t *ret)
 		{ "m", 60 * USEC_PER_SEC },
 		{ "min", 60 * USEC_PER_SEC },
 		{ "h", 3600 * USEC_PER_SEC },
+		{ "d", DAY_USEC },
 	};
 	unsigned long long value;
 

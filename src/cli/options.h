@@ -21,8 +21,8 @@ enum {
 	EXIT_CONFIGURATION = 78,
 };
 
-/* "30s", "500ms", "2m", "1h"; without a unit seconds. False when it is no duration or passes 100
- * days. */
+/* "30s", "500ms", "2m", "1h", "30d"; without a unit seconds. False when it is no duration or passes
+ * 36500 days. */
 bool parse_duration(const char *text, usec_t *ret);
 
 /* "32M", "64K", "1G", "4096": powers of 1024. False when it is no size or is not in [min, max]. */

@@ -26,9 +26,9 @@ static const struct command_call commands[COMMAND_N] = {
 	[COMMAND_DROP] = { command_drop, true },
 	[COMMAND_EXPORT] = { command_export, false },
 	//[COMMAND_TRACE] = { command_trace, false },
-	//[COMMAND_METRICS] = { command_metrics, false },
+	[COMMAND_METRICS] = { command_metrics, false },
 	[COMMAND_CHECK] = { command_check, false },
-	//[COMMAND_EXPIRE] = { command_expire, true },
+	[COMMAND_EXPIRE] = { command_expire, true },
 };
 
 /* Folders and files that root makes in the store would be in the way of the programs that work

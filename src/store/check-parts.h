@@ -4,31 +4,21 @@
 /* The parts of store/check.h. Not for others. */
 
 #include "store/check.h"
-#include "store/name.h"
+#include "store/stems.h"
 
 #include <sys/types.h>
 
 /* "queue/NAME/STEM.KKK.hl7" and the like, with its NUL. */
 #define CHECK_PATH_BYTES 512
 
-/* Stems, sorted by check_stems_sort(). */
-struct check_stems {
-	struct store_stem *items; /* owned */
-	size_t n, allocated;
-};
-
-int check_stems_add(struct check_stems *list, const struct store_stem *stem);
-void check_stems_sort(struct check_stems *list);
-bool check_stems_have(const struct check_stems *list, const struct store_stem *stem);
-
 struct check {
 	const struct check_options *o;
 	struct check_counts *counts;
 	const char *path;
 	int root;
-	uid_t owner;              /* of the store */
-	uint64_t n_files;         /* looked at */
-	struct check_stems notes; /* stems that .i… name, whose messages are gone */
+	uid_t owner;        /* of the store */
+	uint64_t n_files;   /* looked at */
+	struct stems notes; /* stems that .i… name, whose messages are gone */
 };
 
 void check_tell(struct check *c, enum check_severity severity, const char *folder, const char *name,

@@ -165,7 +165,7 @@ judge_uncommitted(struct destination *t, const struct store_entry_name *entry)
 		folder_has(t->q.waiting, name) != 1)
 		return;
 	/* the note of a control id is made behind the commit */
-	if (check_stems_have(&t->c->notes, &entry->stem))
+	if (stems_have(&t->c->notes, &entry->stem))
 		check_tell(t->c, CHECK_ERROR, t->queue_path, name,
 			"its received message was removed: it will never be delivered");
 	else

@@ -128,7 +128,7 @@ judge_note(struct received *v, const char *name)
 	if (r <= 0 || strcmp(first, again) != 0)
 		return r < 0 ? r : 0;
 	check_tell(v->c, CHECK_LEFTOVER, FOLDER, name, "the note of a message that is gone");
-	return check_stems_add(&v->c->notes, &stem);
+	return stems_add(&v->c->notes, &stem);
 }
 
 static int
@@ -388,7 +388,7 @@ judge_all(struct received *v)
 	if (r < 0)
 		return r;
 	v->c->counts->n_received = v->n_items;
-	check_stems_sort(&v->c->notes);
+	stems_sort(&v->c->notes);
 	if (v->n_items > 0)
 		qsort(v->items, v->n_items, sizeof(*v->items), compare_items);
 	if (v->n_keys > 0)

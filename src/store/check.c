@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,49 +82,12 @@ check_pause(void)
 	(void)nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NSEC }, NULL);
 }
 
-int
-check_stems_add(struct check_stems *list, const struct store_stem *stem)
-{
-	size_t wanted = list->allocated ? 2 * list->allocated : 64;
-	struct store_stem *grown;
-
-	if (list->n == list->allocated) {
-		grown = reallocarray(list->items, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		list->items = grown;
-		list->allocated = wanted;
-	}
-	list->items[list->n++] = *stem;
-	return 0;
-}
-
-static int
-compare_stems(const void *a, const void *b)
-{
-	return store_stem_compare(a, b);
-}
-
-void
-check_stems_sort(struct check_stems *list)
-{
-	if (list->n > 0)
-		qsort(list->items, list->n, sizeof(*list->items), compare_stems);
-}
-
-bool
-check_stems_have(const struct check_stems *list, const struct store_stem *stem)
-{
-	return list->n > 0 &&
-	       bsearch(stem, list->items, list->n, sizeof(*list->items), compare_stems);
-}
-
 /* --- refused messages ------------------------------------------------------------------------ */
 
 struct rejected {
 	struct check *c;
 	int folder;
-	struct check_stems messages, reasons;
+	struct stems messages, reasons;
 };
 
 static int
@@ -136,9 +98,9 @@ take_rejected(const struct dirent *d, void *userdata)
 	int r = 0;
 
 	if (store_name_parse(d->d_name, "hl7", &stem))
-		r = check_stems_add(&j->messages, &stem);
+		r = stems_add(&j->messages, &stem);
 	else if (store_name_parse(d->d_name, "txt", &stem))
-		r = check_stems_add(&j->reasons, &stem);
+		r = stems_add(&j->reasons, &stem);
 	else
 		check_tell(j->c, CHECK_WARNING, "rejected", d->d_name, "is no file of the store");
 	if (r < 0)
@@ -180,13 +142,13 @@ judge_all_rejected(struct rejected *j)
 	usec_t now = clock_realtime_usec();
 	size_t i;
 
-	check_stems_sort(&j->messages);
-	check_stems_sort(&j->reasons);
+	stems_sort(&j->messages);
+	stems_sort(&j->reasons);
 	for (i = 0; i < j->messages.n; i++)
-		if (!check_stems_have(&j->reasons, &j->messages.items[i]))
+		if (!stems_have(&j->reasons, &j->messages.items[i]))
 			judge_rejected(j, &j->messages.items[i]);
 	for (i = 0; i < j->reasons.n; i++)
-		if (!check_stems_have(&j->messages, &j->reasons.items[i]))
+		if (!stems_have(&j->messages, &j->reasons.items[i]))
 			judge_reason(j, &j->reasons.items[i], now);
 	j->c->counts->n_rejected = j->messages.n;
 }
@@ -206,8 +168,8 @@ check_rejected(struct check *c)
 		r = folder_read(folder, take_rejected, &j);
 	if (r == 0)
 		judge_all_rejected(&j);
-	free(j.messages.items);
-	free(j.reasons.items);
+	stems_deinit(&j.messages);
+	stems_deinit(&j.reasons);
 	return r;
 }
 
@@ -257,6 +219,6 @@ check_run(const char *path, const struct check_options *o, struct check_counts *
 		r = check_queues(&c); /* behind the received ones, whose notes it needs */
 	if (r == 0)
 		r = check_rejected(&c);
-	free(c.notes.items);
+	stems_deinit(&c.notes);
 	return r;
 }

@@ -395,24 +395,25 @@ is_stale(int received, const char *identity)
 }
 
 int
-known_forget_first(int received, const char *identity, bool *ret_gone)
+known_forget_first(int received, const char *identity, bool dry_run, bool *ret_gone)
 {
 	_cleanup_close_ int lock = -1;
-	int r;
+	int r = is_stale(received, identity);
 
+	*ret_gone = r == 1 && dry_run;
+	if (r <= 0 || dry_run)
+		return r < 0 ? r : 0;
 	/* an open file of its own: what forked processes share is one holder to flock() */
 	lock = openat(received, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0)
 		return -errno;
 	r = disk_lock(lock, LOCK_EX, deadline_in(DISK_LOCK_WAIT_USEC));
 	if (r == 0)
-		r = is_stale(received, identity);
+		r = is_stale(received, identity); /* nobody replaces it from here on */
 	if (r == 1 && unlinkat(received, identity, 0) < 0)
 		r = errno == ENOENT ? 0 : -errno;
-	if (r < 0)
-		return r;
 	*ret_gone = r == 1;
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /* The claim of the open file is dropped if nothing came of it. */

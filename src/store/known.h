@@ -84,10 +84,10 @@ int known_read_answer(int received, int fd, const char *name, struct buffer *ret
 /* The name of the first message of this sender and id: 0, -ENOENT or a negative errno. */
 int known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES]);
 
-/* Removes the note .iHASH if its message is gone; *ret_gone says whether it was. Another process
- * may be writing a new note in its place, so this is done under a lock of the folder. 0, -ETIMEDOUT
- * or a negative errno. */
-int known_forget_first(int received, const char *identity, bool *ret_gone);
+/* Removes the note .iHASH if its message is gone; *ret_gone says whether it was. `dry_run` only
+ * asks. Another process may be writing a new note in its place, so this is done under a lock of the
+ * folder. 0, -ETIMEDOUT or a negative errno. */
+int known_forget_first(int received, const char *identity, bool dry_run, bool *ret_gone);
 
 /* Removes .kHASH[.N] if it is of a commit that was never finished: its file has no other name, and
  * nobody holds its lock. 0 with whether it was, or a negative errno. */

@@ -2,6 +2,7 @@
 #include "store/queue.h"
 #include "base/cleanup.h"
 #include "store/disk.h"
+#include "store/folder.h"
 #include "store/order.h"
 
 #include <dirent.h>
@@ -12,9 +13,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Entries of one queue that one listing holds; those behind them come with the next one. */
-#define LIST_MAX ((size_t)4000000)
 
 /* Read at a time. */
 #define READ_BYTES ((size_t)16 * 1024)
@@ -114,40 +112,27 @@ compare_entries(const void *a, const void *b)
 }
 
 static int
-read_names(DIR *dir, struct queue_list *list)
+take_name(const struct dirent *d, void *userdata)
 {
+	struct queue_list *list = userdata;
 	struct store_entry_name entry;
-	const struct dirent *d;
-	int r = 0;
 
-	errno = 0;
-	while (r == 0 && list->n < LIST_MAX && (d = readdir(dir))) {
-		if (store_entry_parse(d->d_name, "hl7", &entry))
-			r = add_name(list, &entry);
-		else
-			list->n_foreign += d->d_name[0] != '.';
-		errno = 0;
+	if (!store_entry_parse(d->d_name, "hl7", &entry)) {
+		list->n_foreign += d->d_name[0] != '.';
+		return 0;
 	}
-	return r == 0 && errno ? -errno : r;
+	return list->n < QUEUE_LIST_MAX ? add_name(list, &entry) : 0;
 }
 
 static int
 list_folder(int folder, struct queue_list *ret)
 {
-	_cleanup_close_ int fd = -1;
-	DIR *dir;
 	int r;
 
 	*ret = (struct queue_list){ 0 };
 	if (folder < 0)
 		return 0;
-	fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a position of its own */
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return -errno;
-	(void)steal_fd(&fd);
-	r = read_names(dir, ret);
-	(void)closedir(dir);
+	r = folder_read(folder, take_name, ret);
 	if (r < 0)
 		queue_list_deinit(ret);
 	else if (ret->n > 0)
@@ -324,16 +309,28 @@ move_entry(int from, int to, const struct store_entry_name *entry)
 }
 
 static int
-begin_move(const struct queue *q, int *ret_lock)
+lock_moves(int root, int operation, int *ret_lock)
 {
 	_cleanup_close_ int fd = -1;
-	int r = open_moves(q->root, &fd);
+	int r = open_moves(root, &fd);
 
 	if (r == 0)
-		r = disk_lock(fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
+		r = disk_lock(fd, operation, deadline_in(DISK_LOCK_WAIT_USEC));
 	if (r == 0)
 		*ret_lock = steal_fd(&fd);
 	return r;
+}
+
+static int
+begin_move(const struct queue *q, int *ret_lock)
+{
+	return lock_moves(q->root, LOCK_SH, ret_lock);
+}
+
+int
+queue_lock_moves(int root, int *ret_fd)
+{
+	return lock_moves(root, LOCK_EX, ret_fd);
 }
 
 int
@@ -463,6 +460,46 @@ queue_sweep(const struct queue *q, size_t *ret_n)
 	if (r == 0)
 		r = sweep(q, &list, ret_n);
 	queue_list_deinit(&list);
+	return r;
+}
+
+struct reasons {
+	const struct queue *q;
+	size_t n;
+};
+
+/* A message whose reason is there first is on its way to it under the lock of .moves, which is ours
+ * here; one that is being deleted loses its reason next anyway. */
+static int
+sweep_reason(const struct dirent *d, void *userdata)
+{
+	struct reasons *reasons = userdata;
+	struct store_entry_name entry;
+	char name[STORE_NAME_BYTES];
+	int r;
+
+	if (!store_entry_parse(d->d_name, "txt", &entry))
+		return 0;
+	store_entry_format(&entry, "hl7", name);
+	r = folder_has(reasons->q->failed, name);
+	if (r)
+		return r < 0 ? r : 0;
+	if (unlinkat(reasons->q->failed, d->d_name, 0) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	reasons->n++;
+	return 0;
+}
+
+int
+queue_sweep_reasons(const struct queue *q, size_t *ret_n)
+{
+	_cleanup_close_ int lock = -1;
+	struct reasons reasons = { .q = q };
+	int r = queue_lock_moves(q->root, &lock);
+
+	if (r == 0)
+		r = folder_read(q->failed, sweep_reason, &reasons);
+	*ret_n = reasons.n;
 	return r;
 }
 

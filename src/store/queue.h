@@ -42,6 +42,9 @@ struct queue {
 int queue_open(struct queue *q, const char *path, const char *name, bool make);
 void queue_close(struct queue *q);
 
+/* Entries of one folder that one listing holds at most. */
+#define QUEUE_LIST_MAX ((size_t)4000000)
+
 /* Names of entries, in the order of their commits. */
 struct queue_list {
 	struct store_entry_name *items; /* owned */
@@ -102,6 +105,14 @@ int queue_read(int fd, struct buffer *ret);
 /* Removes waiting entries whose commit was never finished: QUEUE_E_BUSY while a commit to this
  * queue is in the middle, else 0 or a negative errno. `*ret_n` counts them. */
 int queue_sweep(const struct queue *q, size_t *ret_n);
+
+/* Removes reasons whose message is not there, as a crash may leave them. 0 or a negative errno;
+ * `*ret_n` counts them. */
+int queue_sweep_reasons(const struct queue *q, size_t *ret_n);
+
+/* Locks .moves for the caller alone, until *ret_fd is closed: no message moves meanwhile. 0,
+ * -ETIMEDOUT or a negative errno. */
+int queue_lock_moves(int root, int *ret_fd);
 
 /* Names of destinations: of all that have a folder in queue/ or failed/, in the order of the
  * alphabet. */

@@ -289,7 +289,7 @@ is_reused(struct commit *c)
 		return false;
 	if (faccessat(c->s->received, first, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return true;
-	(void)known_forget_first(c->s->received, c->key.identity, &gone);
+	(void)known_forget_first(c->s->received, c->key.identity, false, &gone);
 	return false;
 }
 

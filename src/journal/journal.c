@@ -88,20 +88,27 @@ journal_number(struct journal_entry *e, const char *name, uint64_t value)
 }
 
 void
-journal_bytes(struct journal_entry *e, const char *name, struct span bytes)
+journal_escape(struct span bytes, char ret[JOURNAL_ESCAPED_BYTES])
 {
 	struct span s = span_first(bytes, JOURNAL_PEER_BYTES_MAX);
-	char escaped[4 * JOURNAL_PEER_BYTES_MAX + 1];
 	size_t i, n = 0;
 
 	for (i = 0; i < s.n; i++) {
 		if (s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '\\' && s.p[i] != '"')
-			escaped[n++] = (char)s.p[i];
+			ret[n++] = (char)s.p[i];
 		else
-			n += (size_t)sprintf(escaped + n, "\\x%02x", s.p[i]);
+			n += (size_t)sprintf(ret + n, "\\x%02x", s.p[i]);
 	}
-	escaped[n] = 0;
-	add_field(e, "%s=%s%s", name, escaped, s.n < bytes.n ? "..." : "");
+	(void)sprintf(ret + n, "%s", s.n < bytes.n ? "..." : "");
+}
+
+void
+journal_bytes(struct journal_entry *e, const char *name, struct span bytes)
+{
+	char escaped[JOURNAL_ESCAPED_BYTES];
+
+	journal_escape(bytes, escaped);
+	add_field(e, "%s=%s", name, escaped);
 }
 
 static struct span

@@ -44,5 +44,9 @@ void journal_number(struct journal_entry *e, const char *name, uint64_t value);
  * behind. */
 void journal_bytes(struct journal_entry *e, const char *name, struct span bytes);
 
+/* The value that journal_bytes() makes of them. */
+#define JOURNAL_ESCAPED_BYTES (4 * JOURNAL_PEER_BYTES_MAX + 4)
+void journal_escape(struct span bytes, char ret[JOURNAL_ESCAPED_BYTES]);
+
 /* Sends it; failing to log is no reason to fail. */
 void journal_send(enum journal_target target, const struct journal_entry *e);

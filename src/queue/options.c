@@ -122,7 +122,7 @@ static const char help[] =
 	"  drop ID…            move waiting messages to the failed ones; with --yes delete failed\n"
 	"                      ones for good; or --all\n"
 	"  export ID… DIR      copy messages into a folder; or --all\n"
-	"  trace CONTROL-ID    a message's whole way, from the store and the journal\n"
+	"  trace ID|CONTROL-ID  a message's whole way, from the store and the journal\n"
 	"  metrics             figures in the OpenMetrics text format\n"
 	"  check               say what is wrong with the store\n"
 	"  expire              remove old messages that nobody waits for any more\n"

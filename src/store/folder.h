@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Reading a folder of the store once, with memory for nothing but what the caller keeps. Not for
- * others than the store's own files. */
+/* Reading a folder once, with memory for nothing but what the caller keeps. */
 
 #include <dirent.h>
 

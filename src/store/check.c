@@ -101,8 +101,10 @@ take_rejected(const struct dirent *d, void *userdata)
 		r = stems_add(&j->messages, &stem);
 	else if (store_name_parse(d->d_name, "txt", &stem))
 		r = stems_add(&j->reasons, &stem);
-	else
+	else {
 		check_tell(j->c, CHECK_WARNING, "rejected", d->d_name, "is no file of the store");
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	r = check_file(j->c, j->folder, "rejected", d->d_name);

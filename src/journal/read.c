@@ -41,7 +41,8 @@ read_field(sd_journal *j, const char *name, char ret[JOURNAL_READ_BYTES])
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	value = span_first(span_from(span_of(data, n), n_name), JOURNAL_READ_BYTES - 1);
-	memcpy(ret, value.p, value.n);
+	if (value.n > 0)
+		memcpy(ret, value.p, value.n);
 	ret[value.n] = 0;
 	return 0;
 }

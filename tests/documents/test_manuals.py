@@ -229,6 +229,45 @@ def test_limits_of_templates():
         assert re.search(rf"\b{number}\b", section(RECEIVE, "CONVERSION"))
 
 
+def test_limits_of_the_store():
+    page = section((SOURCE / "src/store/hl7-store.5").read_text(encoding="utf-8"), "LIMITS").replace(",", "")
+    for header, constant, row in (("name.h", "STORE_ENTRIES_MAX", "entries of one message"),
+                                  ("store.h", "STORE_DESTINATIONS_MAX", "destinations of one receiver"),
+                                  ("queue.h", "QUEUE_LIST_MAX", "entries of one queue in one look")):
+        text = (SOURCE / "src/store" / header).read_text(encoding="utf-8")
+        number = re.search(rf"#define {constant} \(?(?:\(size_t\))?(\d+)", text)[1]
+        assert f".It {row} Ta {number}\n" in page
+
+
+def test_files_of_the_store():
+    """What the programs know by name is in the page."""
+    page = (SOURCE / "src/store/hl7-store.5").read_text(encoding="utf-8")
+    check = (SOURCE / "src/store/check.c").read_text(encoding="utf-8")
+    names = re.findall(r'"(\.?\w+)"', re.search(r"names\[\] = \{(.*?)\}", check, re.S)[1])
+    assert len(names) > 5
+    for name in names:
+        assert name in section(page, "FILES"), name
+
+
+def test_figures_in_manual():
+    source = (SOURCE / "src/queue/metrics.c").read_text(encoding="utf-8")
+    names = {name + ("_total" if kind == "counter" else "")
+             for name, kind in re.findall(r'"(hl7_\w+)", "(gauge|counter)"', source)}
+    names |= set(re.findall(r'print_gauge\(out, "(hl7_\w+)"', source))
+    assert len(names) > 10
+    figures = section(PROGRAMS["queue"].read_text(encoding="utf-8"), "FIGURES")
+    assert set(re.findall(r"\bhl7_\w+", figures)) == names
+
+
+def test_commands_in_manual():
+    source = (SOURCE / "src/queue/options.c").read_text(encoding="utf-8")
+    names = re.findall(r'\[COMMAND_\w+\] = \{ "(\w+)"', source)
+    page = section(PROGRAMS["queue"].read_text(encoding="utf-8"), "COMMANDS")
+    assert len(names) > 10 and re.findall(r"^\.It Cm (\w+)(?: Ar|$| Op|\n)", page, re.M)[:2] == names[:2]
+    for name in names:
+        assert re.search(rf"^\.It Cm {name}\b", page, re.M), name
+
+
 def test_shipped_template_in_manual():
     page = (SOURCE / "src/template/hl7-template.5").read_text(encoding="utf-8")
     shipped = (SOURCE / "templates/ack.hl7t").read_text(encoding="utf-8")

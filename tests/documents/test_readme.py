@@ -36,7 +36,10 @@ def commands(block):
 
 def masked(text):
     for pattern, mask in (
-            (r"\b\d{8}T\d{6}\.\d{6}Z-\d+-\d+(?=(?:\.\d{3})?\.hl7\b)", "FILE"),
+            (r"\b\d{8}T\d{6}\.\d{6}Z-\d+-\d+\b", "FILE"),
+            (r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?\b", "TIME"),
+            (r"(?m)(?<=^ris {27}1) +\d+s", " AGE"),
+            (r"(?m)(?<=\S) +$|(?<=\S)  +", "  "),
             (r"\b20\d{12}[+-]\d{4}\b(?=\|\|ACK)", "TIME"),
             (r"(?m)(?<=[|=])[0-9A-Z]{20}(?=\|P\||\||$| )", "ID"),
             (r"(?<=HL7_DURATION_USEC=)\d+", "N"),
@@ -187,7 +190,7 @@ def test_pages():
 def test_options():
     """Every option it speaks of is one of ours, or of these tools."""
     known = {"--prefix", "--buildtype", "--now", "--since", "--accept", "--listen"}
-    for program in "receive", "send", "show", "convert", "amqp":
+    for program in "receive", "send", "show", "convert", "queue", "amqp":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"src/{program}/hl7-{program} --help", BUILD)))
     for program in "run", "test":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"./packaging/{program} --help", SOURCE)))

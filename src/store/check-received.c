@@ -232,11 +232,19 @@ is_wanted(const struct dirent *d, void *userdata)
 	return d->d_ino == s->inode && store_name_parse(d->d_name, "hl7", &stem);
 }
 
+static bool
+has_inode(int folder, const char *name, ino_t inode)
+{
+	struct stat st;
+
+	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode;
+}
+
 /* A .k whose message was not in the folder when that was read. */
 static int
 judge_key(struct received *v, const struct key *key)
 {
-	struct search s = { key->inode };
+	struct search s = { 0 };
 	char name[KNOWN_NAME_BYTES];
 	struct stat st;
 	bool leftover;
@@ -250,16 +258,16 @@ judge_key(struct received *v, const struct key *key)
 		check_tell(v->c, CHECK_LEFTOVER, FOLDER, name, "of a commit that was not finished");
 		return 0;
 	}
-	/* committed since, or with a second name that is not here; before a message's name goes its
-	 * .k goes */
+	/* committed since, by this process or by one that took the name over from a dead one; or
+	 * with a second name that is not here. Before a message's name goes its .k goes. */
 	if (fstatat(v->folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink < 2)
 		return 0;
+	s.inode = st.st_ino;
 	r = folder_read(v->folder, is_wanted, &s);
-	if (r == 0 && folder_has(v->folder, name) == 1)
+	if (r == 0 && has_inode(v->folder, name, st.st_ino))
 		check_tell(v->c, CHECK_ERROR, FOLDER, name,
 			"its file has another name outside of this folder: if this message is "
-			"sent, it "
-			"is taken for stored");
+			"sent, it is taken for stored");
 	return r < 0 ? r : 0;
 }
 

@@ -7,7 +7,7 @@
  *   append   write and fdatasync one file of each process
  *   link     write an unnamed file, sync it, link it, sync the folder
  *   names    the same with what a store keeps beside: an attribute, a second link, a symbolic link
- *   fill     NUMBER messages as a store has them, three names each; nothing is synced
+ *   fill     NUMBER messages as a store has them, three names each
  *   entries  NUMBER entries of a queue
  *   clear    removes all files of the folder
  *
@@ -173,6 +173,7 @@ fill(const char *path, size_t n, const char *kinds)
 			format_name(i, *kind, name);
 			name_it(fd, dir, name);
 		}
+	check(syncfs(dir) == 0, "syncfs"); /* else the next who syncs a file waits for all this */
 	(void)close(dir);
 }
 

@@ -16,7 +16,7 @@
 
 #define MIB ((size_t)1024 * 1024)
 
-#define FILE_BYTES_MAX  (64 * 1024)
+#define FILE_BYTES_MAX  ((size_t)64 * 1024)
 #define TRIES_MAX       ((size_t)1000000)
 #define TRIES_DEFAULT   3
 #define ACK_BYTES_LEAST ((size_t)1024)

@@ -45,8 +45,8 @@ struct target {
 		TARGET_RECEIVED,
 		TARGET_REJECTED,
 	} kind;
-	char destination[65];          /* of an entry */
-	struct store_entry_name entry; /* of others its stem */
+	char destination[STORE_DESTINATION_BYTES]; /* of an entry */
+	struct store_entry_name entry;             /* of others its stem */
 };
 
 /* False when it is no such text. */

@@ -4,10 +4,11 @@
 /* The figures of all destinations, for a table and for monitoring systems. */
 
 #include "queue/options.h"
+#include "store/name.h"
 #include "store/state.h"
 
 struct destination {
-	char name[65];
+	char name[STORE_DESTINATION_BYTES];
 	size_t n_waiting, n_failed;
 	usec_t oldest_usec; /* when the first that waits was received; 0: none waits */
 	bool known;         /* a forwarder ever ran: */

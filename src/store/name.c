@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#define DESTINATION_CHARS_MAX 64
-
 /* A stem with its NUL, whatever its numbers. */
 #define STEM_BYTES 64
 
@@ -150,5 +148,5 @@ store_destination_is_valid(struct span name)
 	for (i = 0; i < name.n; i++)
 		if (!is_destination_char(name.p[i]))
 			return false;
-	return name.n > 0 && name.n <= DESTINATION_CHARS_MAX;
+	return name.n > 0 && name.n < STORE_DESTINATION_BYTES;
 }

@@ -49,6 +49,9 @@ bool store_entry_parse(const char *name, const char *suffix, struct store_entry_
 int store_stem_compare(const struct store_stem *a, const struct store_stem *b);
 int store_entry_compare(const struct store_entry_name *a, const struct store_entry_name *b);
 
+/* The longest name of a destination, with its NUL. */
+#define STORE_DESTINATION_BYTES (64 + 1)
+
 /* Whether a destination may be called so: letters, digits, - and _; at most 64 of them. The
  * template language has the same rule. */
 bool store_destination_is_valid(struct span name);

@@ -520,7 +520,7 @@ static int
 add_destination(struct queue_names *names, const char *name)
 {
 	size_t wanted = names->allocated ? 2 * names->allocated : 16;
-	char(*grown)[65];
+	char(*grown)[STORE_DESTINATION_BYTES];
 
 	if (!store_destination_is_valid(span_str(name)) || has_name(names, name))
 		return 0;

@@ -30,7 +30,7 @@ struct queue {
 	int waiting, failed; /* -1 where there is none */
 	int moves;
 	usec_t newest; /* stamp in a listing so far */
-	char name[65];
+	char name[STORE_DESTINATION_BYTES];
 };
 
 #define QUEUE_NULL                                                                                 \
@@ -117,7 +117,7 @@ int queue_lock_moves(int root, int *ret_fd);
 /* Names of destinations: of all that have a folder in queue/ or failed/, in the order of the
  * alphabet. */
 struct queue_names {
-	char (*items)[65]; /* owned */
+	char (*items)[STORE_DESTINATION_BYTES]; /* owned */
 	size_t n, allocated;
 };
 int queue_names_read(const char *path, struct queue_names *ret);

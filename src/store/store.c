@@ -40,7 +40,7 @@ find_queue(const struct store *s, struct span destination)
 }
 
 static int
-add_queue(struct store *s, struct store_queue queue)
+add_queue(struct store *s, const struct store_queue *queue)
 {
 	struct store_queue *grown;
 
@@ -50,7 +50,7 @@ add_queue(struct store *s, struct store_queue queue)
 	if (!grown)
 		return -ENOMEM;
 	s->queues = grown;
-	s->queues[s->n_queues++] = queue;
+	s->queues[s->n_queues++] = *queue;
 	return 0;
 }
 
@@ -69,19 +69,16 @@ store_open_queue(struct store *s, struct span destination)
 	struct store_queue queue = { .fd = -1 };
 	int r;
 
+	if (!store_destination_is_valid(destination))
+		return -EINVAL;
 	if (find_queue(s, destination))
 		return 0;
-	queue.name = calloc(1, destination.n + 1);
-	if (!queue.name)
-		return -ENOMEM;
 	memcpy(queue.name, destination.p, destination.n);
 	r = open_queue(s, queue.name, &queue.fd);
 	if (r == 0)
-		r = add_queue(s, queue);
-	if (r == 0)
-		return 0; /* name and descriptor are the store's now */
-	cleanup_close(&queue.fd);
-	free(queue.name);
+		r = add_queue(s, &queue);
+	if (r < 0)
+		cleanup_close(&queue.fd);
 	return r;
 }
 
@@ -90,10 +87,8 @@ store_close(struct store *s)
 {
 	size_t i;
 
-	for (i = 0; i < s->n_queues; i++) {
-		free(s->queues[i].name);
+	for (i = 0; i < s->n_queues; i++)
 		(void)close(s->queues[i].fd);
-	}
 	free(s->queues);
 	cleanup_close(&s->order);
 	cleanup_close(&s->received);

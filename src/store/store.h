@@ -36,7 +36,7 @@ struct store_reserve {
 struct store {
 	int root, received, order; /* descriptors */
 	struct store_queue {
-		char *name;
+		char name[STORE_DESTINATION_BYTES];
 		int fd;
 	} * queues; /* owned */
 	size_t n_queues;

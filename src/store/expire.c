@@ -32,6 +32,13 @@ struct shelf {
 	size_t n, allocated, n_going;
 };
 
+/* Those that stay. */
+static struct retention_file *
+staying(const struct shelf *s)
+{
+	return s->n > s->n_going ? s->files + s->n_going : NULL;
+}
+
 /* --- what is there --------------------------------------------------------------------------- */
 
 static void
@@ -282,7 +289,7 @@ forget_claim(struct shelf *s, const struct dirent *d)
 	bool gone;
 	int r;
 
-	if (retention_find(s->files + s->n_going, s->n - s->n_going, d->d_ino) ||
+	if (retention_find(staying(s), s->n - s->n_going, d->d_ino) ||
 		(s->x->o->dry_run && retention_find(s->files, s->n_going, d->d_ino)))
 		return 0;
 	r = known_forget_claim(s->folder, d->d_name, s->x->o->dry_run, &gone);
@@ -325,7 +332,7 @@ expire_received(struct expire *x)
 	}
 	stems_deinit(&held);
 	if (r == 0) {
-		retention_sort_by_inode(s.files + s.n_going, s.n - s.n_going);
+		retention_sort_by_inode(staying(&s), s.n - s.n_going);
 		r = folder_read(s.folder, take_leftover, &s);
 	}
 	shelf_deinit(&s);

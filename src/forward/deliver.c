@@ -19,6 +19,8 @@ result_of_status(struct delivery *d, int status)
 	char text[COMMAND_STATUS_BYTES];
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
+	d->answered = code >= 0 && code != EXIT_NOT_EXECUTABLE && code != EXIT_NOT_FOUND &&
+		      code != EXIT_TEMPORARY;
 	if (code == 0)
 		return RESULT_DELIVERED;
 	command_describe(status, text);
@@ -51,6 +53,7 @@ deliver_by_command(struct peer *p, struct delivery *d, enum result *ret)
 static enum result
 result_of_answer(struct delivery *d)
 {
+	d->answered = true;
 	d->code = d->answer.code;
 	if (d->answer.class == ACK_ACCEPT)
 		return RESULT_DELIVERED;
@@ -97,7 +100,7 @@ deliver(struct peer *p, struct delivery *d, enum result *ret)
 
 	d->error[0] = 0;
 	d->code = "";
-	d->rejected = false;
+	d->answered = d->rejected = false;
 	r = p->o->command ? deliver_by_command(p, d, ret) : deliver_by_mllp(p, d, ret);
 	d->duration_usec = clock_monotonic_usec() - started;
 	return r;

@@ -18,6 +18,7 @@ struct delivery {
 	struct span bytes;      /* the message */
 	struct span control_id; /* MSH-10 */
 	const char *code;       /* MSA-1, or "" */
+	bool answered;          /* the destination has said something of this message */
 	bool rejected;          /* with RESULT_REFUSED: AR or CR, not AE or CE */
 	struct answer answer;
 	char error[PEER_ERROR_BYTES]; /* why not; of ours */

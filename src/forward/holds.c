@@ -33,6 +33,18 @@ holds_remove(struct holds *h, struct hold *hold)
 	*hold = h->items[--h->n];
 }
 
+void
+holds_forget(struct holds *h, uint64_t pass)
+{
+	size_t i = 0;
+
+	while (i < h->n)
+		if (h->items[i].pass == pass)
+			i++;
+		else
+			holds_remove(h, &h->items[i]);
+}
+
 usec_t
 holds_first_due(const struct holds *h)
 {
@@ -41,6 +53,18 @@ holds_first_due(const struct holds *h)
 
 	for (i = 0; i < h->n; i++)
 		if (h->items[i].due_usec < first)
+			first = h->items[i].due_usec;
+	return first;
+}
+
+usec_t
+holds_first_due_seen(const struct holds *h, uint64_t pass)
+{
+	usec_t first = DEADLINE_NEVER;
+	size_t i;
+
+	for (i = 0; i < h->n; i++)
+		if (h->items[i].pass == pass && h->items[i].due_usec < first)
 			first = h->items[i].due_usec;
 	return first;
 }

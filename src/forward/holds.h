@@ -18,7 +18,8 @@ struct hold {
 	struct store_entry_name entry; /* that waits */
 	uint64_t pass;                 /* through the queue, in which it was last seen */
 	uint64_t n_tries;
-	usec_t due_usec; /* CLOCK_MONOTONIC */
+	uint64_t n_errors, n_rejects; /* of the tries: answers AE or CE, AR or CR */
+	usec_t due_usec;              /* CLOCK_MONOTONIC */
 };
 
 struct holds {
@@ -33,5 +34,11 @@ struct hold *holds_find(struct holds *h, const uint8_t key[16]);
 struct hold *holds_add(struct holds *h, const uint8_t key[16]);
 void holds_remove(struct holds *h, struct hold *hold);
 
+/* Removes those that were not seen in this pass: their entries are gone. */
+void holds_forget(struct holds *h, uint64_t pass);
+
 /* When the first of them is due; DEADLINE_NEVER without any. */
 usec_t holds_first_due(const struct holds *h);
+
+/* The same of those that were seen in this pass. */
+usec_t holds_first_due_seen(const struct holds *h, uint64_t pass);

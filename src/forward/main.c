@@ -7,9 +7,11 @@
 #include "forward/drain.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* sysexits.h: another forwarder of this destination runs. */
@@ -30,30 +32,25 @@ log_target(const struct options *o)
 	return journal_choose(true);
 }
 
-static void
-on_signal(int signal)
-{
-	(void)signal; /* it ends ppoll(), which is all that is wanted */
-}
-
-/* SIGTERM and SIGINT are taken only while no message is on its way. */
-static void
+/* SIGTERM and SIGINT stay blocked, so that the message on its way is brought to its end; they are
+ * looked for between two messages, and end every pause. */
+static int
 set_signals(struct drain *d)
 {
-	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t term;
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t stop;
 
-	(void)sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGTERM, &action, NULL);
-	action.sa_handler = SIG_DFL; /* whatever was inherited: commands are waited for */
+	/* whatever was inherited: commands are waited for */
 	(void)sigaction(SIGCHLD, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &action, NULL);
 	(void)sigaction(SIGXFSZ, &action, NULL);
-	(void)sigemptyset(&term);
-	(void)sigaddset(&term, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &term, &d->idle_mask);
-	(void)sigdelset(&d->idle_mask, SIGTERM);
+	(void)sigemptyset(&stop);
+	(void)sigaddset(&stop, SIGTERM);
+	(void)sigaddset(&stop, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &stop, NULL);
+	d->signals = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+	return d->signals < 0 ? -errno : 0;
 }
 
 static int
@@ -87,16 +84,18 @@ watch_queue(struct drain *d)
 	if (d->watch < 0)
 		return -errno;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", d->queue.waiting);
-	return inotify_add_watch(d->watch, path, IN_CREATE | IN_MOVED_TO | IN_DELETE) < 0 ? -errno
-											  : 0;
+	return inotify_add_watch(d->watch, path, IN_CREATE | IN_MOVE | IN_DELETE) < 0 ? -errno : 0;
 }
 
 static int
 forward(struct drain *d)
 {
 	const struct options *o = d->options;
-	int r = queue_open(&d->queue, o->store, o->name, true);
+	int r = set_signals(d);
 
+	if (r < 0)
+		return complain(d, "signals cannot be waited for", r, EXIT_OS);
+	r = queue_open(&d->queue, o->store, o->name, true);
 	if (r < 0)
 		return complain(d, "the queue cannot be opened", r, EXIT_OS);
 	r = lock_destination(d);
@@ -125,20 +124,22 @@ run(const struct options *o)
 	struct drain d = {
 		.options = o,
 		.queue = QUEUE_NULL,
-		.reporter = { log_target(o), o->name },
+		.reporter = { log_target(o), o->name, o->host },
 		.state_fd = -1,
 		.watch = -1,
+		.signals = -1,
 		.message = BUFFER_INIT(o->max_message_bytes),
 	};
 	int status;
 
 	init_backoff(&d.backoff, o);
-	set_signals(&d);
 	peer_init(&d.peer, o);
 	status = forward(&d);
 	peer_deinit(&d.peer);
 	buffer_deinit(&d.message);
+	keys_deinit(&d.keys);
 	cleanup_close(&d.watch);
+	cleanup_close(&d.signals);
 	cleanup_close(&d.state_fd);
 	queue_close(&d.queue);
 	return status;

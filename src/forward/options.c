@@ -2,6 +2,7 @@
 #include "forward/options.h"
 #include "base/cleanup.h"
 #include "cli/options.h"
+#include "net/dial.h"
 #include "store/name.h"
 
 #include <ctype.h>
@@ -10,6 +11,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define PROGRAM "hl7-forward"
@@ -118,7 +120,7 @@ set_destination(struct options *o, const char *text)
 		o->host = text + strlen(mllp);
 	else if (strncmp(text, exec, strlen(exec)) == 0)
 		o->command = text + strlen(exec);
-	return (o->host && *o->host) || (o->command && *o->command);
+	return (o->host && dial_target_is_valid(o->host)) || (o->command && *o->command);
 }
 
 /* Of one segment, one field, one repetition. */
@@ -238,7 +240,9 @@ read_file(struct options *o, const char *path)
 			return -errno;
 		n += got > 0 ? (size_t)got : 0;
 	}
-	return n == FILE_BYTES_MAX ? -EFBIG : 0;
+	if (n == FILE_BYTES_MAX)
+		return -EFBIG;
+	return strlen(o->file) == n ? 0 : -EILSEQ;
 }
 
 static int
@@ -268,24 +272,29 @@ option_of(const char *name, size_t n)
 	return 0;
 }
 
+static size_t
+trimmed(const char *text, size_t n)
+{
+	while (n > 0 && isspace((unsigned char)text[n - 1]))
+		n--;
+	return n;
+}
+
 static char *
 trim(char *text)
 {
-	size_t n = strlen(text);
-
-	while (n > 0 && isspace((unsigned char)text[n - 1]))
-		text[--n] = 0;
+	text[trimmed(text, strlen(text))] = 0;
 	return text + strspn(text, " \t");
 }
 
-/* As EnvironmentFile= of systemd.exec(5) has it: quotes around the whole value do not belong to it.
- */
+/* Quotes around the whole value do not belong to it. Those of a command, as in "a b" "c d", do. */
 static char *
 unquote(char *text)
 {
 	size_t n = strlen(text);
 
-	if (n < 2 || (text[0] != '"' && text[0] != '\'') || text[n - 1] != text[0])
+	if (n < 2 || (text[0] != '"' && text[0] != '\'') ||
+		strchr(text + 1, text[0]) != text + n - 1)
 		return text;
 	text[n - 1] = 0;
 	return text + 1;
@@ -303,7 +312,7 @@ take_line(struct options *o, const char *path, size_t number, char *line)
 	equals = strchr(line, '=');
 	if (!equals)
 		return complain_of_file(path, number, "a setting is NAME=VALUE");
-	option = option_of(line, (size_t)(equals - line));
+	option = option_of(line, trimmed(line, (size_t)(equals - line)));
 	if (!option)
 		return complain_of_file(path, number, "unknown setting; hl7-forward(8) lists them");
 	if (!set_option(o, option, unquote(trim(equals + 1))))
@@ -342,23 +351,60 @@ complain(const char *text, const char *value)
 }
 
 static int
+complain_of_config(const struct options *o, const char *text)
+{
+	(void)fprintf(stderr, PROGRAM ": %s/%s.conf: %s\n", o->destinations, o->name, text);
+	return OPTIONS_E_CONFIG;
+}
+
+static int
+check_way(const struct options *o)
+{
+	if (o->via && o->to)
+		return complain_of_config(
+			o, "To= and Via= exclude each other: a command is the way to the host too");
+	return 0;
+}
+
+static int
 check(const struct options *o)
 {
+	int r = check_way(o);
+
+	if (r)
+		return r;
 	if (!o->store)
 		return complain("--store=DIR is needed", NULL);
-	if (!o->to && !o->via) {
-		(void)fprintf(stderr,
-			PROGRAM ": %s/%s.conf: To= is missing: where this destination is\n",
-			o->destinations, o->name);
-		return OPTIONS_E_CONFIG;
-	}
-	if (o->via && o->to)
-		return complain(
-			"To= and Via= exclude each other: a command is the way to the host too",
-			NULL);
+	if (!o->to && !o->via)
+		return complain_of_config(o, "To= is missing: where this destination is");
 	if (o->retry_max_usec < o->retry_min_usec)
-		return complain("--retry-max is less than --retry-min", NULL);
+		return complain_of_config(o, "RetryMax= is less than RetryMin=");
 	return 0;
+}
+
+static void
+forget_way(struct options *o)
+{
+	o->to = o->host = o->command = o->via = NULL;
+}
+
+/* The file, and the command line once more upon it: its To= or Via= takes the place of either. */
+static int
+take_both(struct options *o, const struct command_line *line, int argc, char **argv)
+{
+	bool has_way = o->to || o->via;
+	int r;
+
+	forget_way(o);
+	r = take_file(o);
+	if (r == 0)
+		r = check_way(o);
+	if (r)
+		return r;
+	if (has_way)
+		forget_way(o);
+	optind = 0; /* begins anew, getopt(3) */
+	return options_read(line, argc, argv);
 }
 
 int
@@ -379,11 +425,7 @@ options_parse(struct options *o, int argc, char **argv)
 	if (!store_destination_is_valid(span_str(o->name)))
 		return complain(
 			"a destination's name has letters, digits, - and _ only, not", o->name);
-	/* the file first, and the command line once more upon it */
-	r = take_file(o);
-	optind = 0; /* begins anew, getopt(3) */
-	if (r == 0)
-		r = options_read(&line, argc, argv);
+	r = take_both(o, &line, argc, argv);
 	return r ? r : check(o);
 }
 

@@ -9,6 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Answers to the message before that are passed over; and the longest id that is remembered. */
+#define REPEATED_MAX   16
+#define LAST_BYTES_MAX 1024
+
 /* What a command may take to end by itself once its input has ended. */
 #define COMMAND_GRACE_USEC (2 * USEC_PER_SEC)
 
@@ -20,6 +24,7 @@ peer_init(struct peer *p, const struct options *o)
 		.connection = CONNECTION_NULL,
 		.command = COMMAND_NULL,
 		.out = BUFFER_INIT(o->max_message_bytes + 3),
+		.last = BUFFER_INIT(LAST_BYTES_MAX),
 	};
 }
 
@@ -34,6 +39,7 @@ peer_close(struct peer *p)
 	}
 	connection_close(&p->connection);
 	frame_decoder_deinit(&p->decoder);
+	buffer_clear(&p->last);
 	p->n_answered = 0;
 }
 
@@ -42,6 +48,7 @@ peer_deinit(struct peer *p)
 {
 	peer_close(p);
 	buffer_deinit(&p->out);
+	buffer_deinit(&p->last);
 }
 
 static int
@@ -90,20 +97,38 @@ dial_one(const struct addrinfo *address, usec_t deadline, int *ret_fd)
 	return r;
 }
 
+/* The host's addresses in turn. Each gets its part of the time that is left: one that does not
+ * answer takes nothing away from the others. */
+static int
+dial_each(const struct addrinfo *addresses, usec_t deadline, int *ret_fd)
+{
+	const struct addrinfo *a;
+	usec_t left;
+	size_t n = 0;
+	int r = -ECONNREFUSED;
+
+	for (a = addresses; a; a = a->ai_next)
+		n++;
+	for (a = addresses; a; a = a->ai_next, n--) {
+		left = deadline_left(deadline);
+		if (left != DEADLINE_NEVER)
+			left = clock_monotonic_usec() + left / n;
+		r = dial_one(a, left, ret_fd);
+		if (r == 0)
+			break;
+	}
+	return r;
+}
+
 static int
 dial(struct peer *p)
 {
-	usec_t deadline = deadline_in(p->o->connect_timeout_usec);
 	struct addrinfo *addresses = NULL;
-	const struct addrinfo *a;
 	int fd = -1, r = dial_resolve(p->o->host, &addresses);
 
 	if (r)
-		return fail(
-			p, PEER_E_UNREACHABLE, "the destination's host or port is not known", NULL);
-	r = -ECONNREFUSED;
-	for (a = addresses; a && fd < 0; a = a->ai_next)
-		r = dial_one(a, deadline, &fd);
+		return fail(p, PEER_E_UNREACHABLE, "the destination's host is not known", NULL);
+	r = dial_each(addresses, deadline_in(p->o->connect_timeout_usec), &fd);
 	freeaddrinfo(addresses);
 	if (fd < 0)
 		return fail(p, PEER_E_UNREACHABLE, "no connection", strerrordesc_np(-r));
@@ -171,8 +196,40 @@ is_quiet(struct peer *p)
 	       !frame_begun(&p->decoder);
 }
 
-/* A whole frame: 0, or PEER_E_NO_ANSWER. `*ret_silent` when the connection ended without a byte of
- * it. */
+/* The connection ended, and nothing of an answer had come: for a command that never worked it says
+ * more to know how it ended. */
+static int
+fail_at_end(struct peer *p)
+{
+	char how[COMMAND_STATUS_BYTES];
+	bool command = p->command.pid != 0, used = p->n_answered > 0;
+	int status = 0;
+
+	if (command && command_stop(&p->command, COMMAND_GRACE_USEC, &status) != 0)
+		status = 0; /* it had closed its output, and went on */
+	if (command)
+		p->connection = CONNECTION_NULL;
+	if (status == 0)
+		return fail(p, PEER_E_NO_ANSWER,
+			"the destination closed the connection without an answer", NULL);
+	command_describe(status, how);
+	return fail(
+		p, used ? PEER_E_NO_ANSWER : PEER_E_UNREACHABLE, "the command of Via= ended", how);
+}
+
+static int
+fail_of_frame(struct peer *p, int r)
+{
+	if (r == FRAME_E_END)
+		return fail_at_end(p);
+	if (r == FRAME_E_TRUNCATED)
+		return fail(p, PEER_E_NO_ANSWER,
+			"the destination closed the connection in the middle of its answer", NULL);
+	return fail(p, PEER_E_NO_ANSWER,
+		"the answer is larger than --max-ack, or not a clean frame", NULL);
+}
+
+/* A whole frame: 0, or a failure. `*ret_silent` when the connection ended without a byte of it. */
 static int
 read_answer(struct peer *p, usec_t deadline, struct frame *f, bool *ret_silent)
 {
@@ -183,6 +240,11 @@ read_answer(struct peer *p, usec_t deadline, struct frame *f, bool *ret_silent)
 		if (filled == CONNECTION_E_TIMEOUT)
 			return fail(p, PEER_E_NO_ANSWER, "no whole answer within the time for it",
 				NULL);
+		/* a command that ended with input unread resets its socket */
+		if (filled == -ECONNRESET && p->command.pid && !frame_begun(&p->decoder)) {
+			*ret_silent = true;
+			return fail_at_end(p);
+		}
 		if (filled < 0) {
 			*ret_silent = !frame_begun(&p->decoder);
 			return fail(p, PEER_E_NO_ANSWER, "the connection was lost",
@@ -190,37 +252,35 @@ read_answer(struct peer *p, usec_t deadline, struct frame *f, bool *ret_silent)
 		}
 		r = frame_next(&p->decoder, f);
 	}
-	if (r == 0)
-		return 0;
 	*ret_silent = r == FRAME_E_END;
-	if (r == FRAME_E_END)
-		return fail(p, PEER_E_NO_ANSWER,
-			"the destination closed the connection without an answer", NULL);
-	if (r == FRAME_E_TRUNCATED)
-		return fail(p, PEER_E_NO_ANSWER,
-			"the destination closed the connection in the middle of its answer", NULL);
-	return fail(p, PEER_E_NO_ANSWER,
-		"the answer is larger than --max-ack, or not a clean frame", NULL);
+	return r == 0 ? 0 : fail_of_frame(p, r);
 }
 
-/* One try over the connection in hand. */
-static int
-talk(struct peer *p, struct span control_id, struct answer *ret, bool *ret_silent)
+/* Some destinations answer twice, when a message is taken and when it is worked on. The second
+ * answer may come when the next message is on its way already: it is passed over. */
+static bool
+is_repeated(const struct peer *p, struct span payload, size_t n)
 {
-	usec_t deadline = deadline_in(p->o->ack_timeout_usec);
-	struct frame f = { 0 };
-	int r = connection_write(&p->connection, buffer_span(&p->out), deadline);
+	struct answer unused;
 
-	if (r == CONNECTION_E_TIMEOUT)
-		return fail(p, PEER_E_NO_ANSWER, "the destination does not read the message", NULL);
-	/* an answer may be waiting all the same */
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		return fail(p, PEER_E_NO_ANSWER, "the message cannot be sent", strerrordesc_np(-r));
-	r = read_answer(p, deadline, &f, ret_silent);
-	if (r == 0)
+	return n < REPEATED_MAX && p->last.n > 0 &&
+	       answer_judge(payload, buffer_span(&p->last), &unused) == 0;
+}
+
+static int
+await_answer(struct peer *p, struct span control_id, usec_t deadline, struct answer *ret,
+	bool *ret_silent)
+{
+	struct frame f = { 0 };
+	size_t n = 0;
+	int r;
+
+	do {
+		r = read_answer(p, deadline, &f, ret_silent);
+		if (r)
+			return r;
 		r = answer_judge(f.payload, control_id, ret);
-	else
-		return r;
+	} while (r == ANSWER_E_FOREIGN && is_repeated(p, f.payload, n++));
 	if (r == ANSWER_E_FOREIGN)
 		return fail(p, PEER_E_NO_ANSWER, "the answer is another message's (MSA-2)", NULL);
 	if (r > 0)
@@ -228,11 +288,28 @@ talk(struct peer *p, struct span control_id, struct answer *ret, bool *ret_silen
 	return r;
 }
 
+/* One try over the connection in hand. */
+static int
+talk(struct peer *p, struct span control_id, struct answer *ret, bool *ret_silent)
+{
+	usec_t deadline = deadline_in(p->o->ack_timeout_usec);
+	int r = connection_write(&p->connection, buffer_span(&p->out), deadline);
+
+	if (r == CONNECTION_E_TIMEOUT)
+		return fail(p, PEER_E_NO_ANSWER, "the destination does not read the message", NULL);
+	/* an answer may be waiting all the same */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return fail(p, PEER_E_NO_ANSWER, "the message cannot be sent", strerrordesc_np(-r));
+	return await_answer(p, control_id, deadline, ret, ret_silent);
+}
+
 /* After so many messages a connection is closed, as some destinations want it. */
 static void
-count_answer(struct peer *p)
+count_answer(struct peer *p, struct span control_id)
 {
 	p->n_answered++;
+	buffer_clear(&p->last);
+	(void)buffer_append(&p->last, control_id); /* or it is not known */
 	if (p->o->per_connection && p->n_answered >= p->o->per_connection)
 		peer_close(p);
 }
@@ -265,6 +342,6 @@ peer_exchange(struct peer *p, struct span message, struct span control_id, struc
 			r = talk(p, control_id, ret, &silent);
 	}
 	if (r == 0)
-		count_answer(p);
+		count_answer(p, control_id);
 	return r;
 }

@@ -29,7 +29,8 @@ struct peer {
 	struct command command; /* with --via */
 	struct frame_decoder decoder;
 	struct buffer out;
-	size_t n_answered; /* over this connection */
+	size_t n_answered;  /* over this connection */
+	struct buffer last; /* the control id that was answered last over it */
 	char error[PEER_ERROR_BYTES];
 };
 

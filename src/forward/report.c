@@ -8,6 +8,7 @@
 #define ID_DELIVERED "108743012c9a416bbcbb2faa6bcec509"
 #define ID_FAILED    "acd94ac8c54743b08c3d8715ff3c2dbe"
 #define ID_HELD_BACK "d929428ebc274b8d8d24ecfb3c3b2c35"
+#define ID_FULL      "c8659cb6b4e4449c9594dccd32f10bcb"
 #define ID_DOWN      "4039871389bc45b5baf6d25b7a5424e1"
 #define ID_UP        "5e4d9ba4804f424c9c0a9c8125c5bd8c"
 #define ID_SWEPT     "fb9e78f244244360b6394b9a6133afb7"
@@ -75,11 +76,23 @@ report_held_back(const struct reporter *r, const struct forward_report *m)
 }
 
 void
+report_full(const struct reporter *r, size_t n)
+{
+	struct journal_entry e;
+
+	begin(r, &e, LOG_WARNING, ID_FULL, "too many messages held back: all others wait");
+	journal_number(&e, "HL7_HELD_BACK", n);
+	journal_send(r->target, &e);
+}
+
+void
 report_down(const struct reporter *r, const char *error)
 {
 	struct journal_entry e;
 
 	begin(r, &e, LOG_WARNING, ID_DOWN, "destination down");
+	if (r->peer)
+		journal_text(&e, "HL7_PEER", r->peer);
 	journal_text(&e, "HL7_ERROR", error);
 	journal_send(r->target, &e);
 }
@@ -90,6 +103,8 @@ report_up(const struct reporter *r, uint64_t n_tries, usec_t down_usec)
 	struct journal_entry e;
 
 	begin(r, &e, LOG_NOTICE, ID_UP, "destination back");
+	if (r->peer)
+		journal_text(&e, "HL7_PEER", r->peer);
 	journal_number(&e, "HL7_TRIES", n_tries);
 	journal_number(&e, "HL7_DURATION_USEC", down_usec);
 	journal_send(r->target, &e);

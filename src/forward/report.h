@@ -10,6 +10,7 @@
 struct reporter {
 	enum journal_target target;
 	const char *destination;
+	const char *peer; /* HOST[:PORT]; NULL where the destination is a command */
 };
 
 /* A message and what became of it. */
@@ -30,6 +31,9 @@ void report_failed(const struct reporter *r, const struct forward_report *m);
 
 /* It waits to be tried again, and holds back those of its key; told once. */
 void report_held_back(const struct reporter *r, const struct forward_report *m);
+
+/* As many messages wait to be tried again as can be known, and hold back all others. */
+void report_full(const struct reporter *r, size_t n);
 
 /* The destination takes nothing now; told once, until it is back. */
 void report_down(const struct reporter *r, const char *error);

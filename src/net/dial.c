@@ -51,6 +51,14 @@ cut_target(const char *target, char host[HOST_BYTES], char port[8])
 	return n < 8 && is_port(port);
 }
 
+bool
+dial_target_is_valid(const char *target)
+{
+	char host[HOST_BYTES], port[8];
+
+	return cut_target(target, host, port);
+}
+
 int
 dial_resolve(const char *target, struct addrinfo **ret)
 {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the tests of hl7-forward share: a store filled by hand, and destinations that misbehave."""
+import contextlib
 import datetime
+import fcntl
 import os
 import pathlib
 import re
@@ -25,7 +27,7 @@ class Queue:
     def __init__(self, store, name=NAME):
         self.store = pathlib.Path(store)
         self.name = name
-        self.time = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+        self.time = datetime.datetime.now(datetime.timezone.utc)
         self.waiting = self.store / "queue" / name
         self.failed = self.store / "failed" / name
         self.received = self.store / "received"
@@ -33,17 +35,29 @@ class Queue:
             folder.mkdir(parents=True, exist_ok=True)
 
     def stem(self):
-        self.time += datetime.timedelta(milliseconds=1)
+        self.time = max(datetime.datetime.now(datetime.timezone.utc),
+                        self.time + datetime.timedelta(microseconds=1))
         return self.time.strftime("%Y%m%dT%H%M%S.%fZ-1-1")
+
+    @contextlib.contextmanager
+    def commit_in_the_middle(self):
+        """What says so: the folder is locked, shared."""
+        fd = os.open(self.waiting, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            os.close(fd)
 
     def put(self, payload, stem=None, committed=True, number=0):
         """Returns the entry's name. As a commit does it: the entry first, then what it counts by."""
         stem = stem or self.stem()
         entry = self.waiting / f"{stem}.{number:03d}.hl7"
-        entry.with_name(".new").write_bytes(payload)
-        os.rename(entry.with_name(".new"), entry)
-        if committed:
-            self.commit(entry.name)
+        with self.commit_in_the_middle():
+            (self.store / "new").write_bytes(payload)
+            os.rename(self.store / "new", entry)
+            if committed:
+                self.commit(entry.name)
         return entry.name
 
     def commit(self, name):

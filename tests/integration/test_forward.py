@@ -484,14 +484,6 @@ def test_blackhole(forward, queue):
             filler.close()
 
 
-class Counting:
-    """A port that is closed, counted by a listener that resets each connection at once."""
-
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-
-
 def test_down_for_a_while(forward, queue, serve, run):
     """Pauses between the tries, no work in them, one log entry when it goes and one when it is back."""
     server = serve(answering())
@@ -672,16 +664,6 @@ def test_killed_in_the_middle(forward, queue, serve):
 
 # --- the queue's folder -----------------------------------------------------------------------------
 
-@pytest.fixture
-def commit_in_the_middle(queue):
-    """As hl7-receive does it: the folder is locked, shared, from the entry's link to the commit."""
-    import fcntl
-    fd = os.open(queue.waiting, os.O_RDONLY)
-    fcntl.flock(fd, fcntl.LOCK_SH)
-    yield lambda: fcntl.flock(fd, fcntl.LOCK_UN)
-    os.close(fd)
-
-
 def test_what_was_never_committed_is_swept(forward, queue, serve):
     server = serve(answering())
     queue.put(message("ID1"), committed=False)
@@ -692,17 +674,17 @@ def test_what_was_never_committed_is_swept(forward, queue, serve):
     check_log(process.log, [DELIVERED, ("entries of unfinished commits removed", {"HL7_QUEUED": 1})])
 
 
-def test_not_swept_while_a_commit_is_in_the_middle(forward, queue, serve, commit_in_the_middle):
+def test_not_swept_while_a_commit_is_in_the_middle(forward, queue, serve):
     server = serve(answering())
     name = queue.put(message("ID1"), committed=False)
-    process = forward(server.port)
-    time.sleep(0.5)
-    before = cpu_seconds(process.popen.pid)
-    time.sleep(1.5)
-    assert queue.names() == [name] and server.received == []
-    assert cpu_seconds(process.popen.pid) - before < 0.15
-    queue.commit(name)
-    commit_in_the_middle()
+    with queue.commit_in_the_middle():
+        process = forward(server.port)
+        time.sleep(0.5)
+        before = cpu_seconds(process.popen.pid)
+        time.sleep(1.5)
+        assert queue.names() == [name] and server.received == []
+        assert cpu_seconds(process.popen.pid) - before < 0.15
+        queue.commit(name)
     assert process.wait() == 0
     assert ids(server) == ["ID1"]
 
@@ -710,19 +692,18 @@ def test_not_swept_while_a_commit_is_in_the_middle(forward, queue, serve, commit
 @pytest.mark.parametrize("option", [(), ("--key=PID-3.1",)], ids=["", "keyed"])
 def test_seen_before_its_commit(forward, queue, serve, option):
     """The entry's appearance wakes the forwarder, its commit does not: it looks again."""
-    import fcntl
-    server = serve(answering())
+    server = serve(by_id({"A1": "AR"}))
+    if option:
+        put_keyed(queue, ("A1", "A"))
     process = forward(server.port, "--linger=30s", "--retry-min=1h", "--retry-max=2h", *option)
     for i in range(1, 6):
-        fd = os.open(queue.waiting, os.O_RDONLY)
-        fcntl.flock(fd, fcntl.LOCK_SH)
-        name = queue.put(message(f"ID{i}"), committed=False)
-        time.sleep(0.1)
-        queue.commit(name)
-        os.close(fd)
-        wait_until(lambda n=i: len(server.received) == n)
+        with queue.commit_in_the_middle():
+            name = queue.put(message(f"ID{i}"), committed=False)
+            time.sleep(0.1)
+            queue.commit(name)
+        wait_until(lambda n=i: ids(server)[-1:] == [f"ID{n}"])
     process.stop()
-    assert ids(server) == names_of(5)
+    assert [i for i in ids(server) if i != "A1"] == names_of(5)
 
 
 def test_foreign_file(forward, queue, serve):
@@ -775,8 +756,29 @@ def test_entry_that_an_operator_has_in_hand(forward, queue, serve):
     assert ids(server) == names_of(2)
 
 
-def test_folder_that_cannot_be_written(forward, queue, serve, namespace):
-    """Delivered, but not removable: it is not sent again."""
+def test_delivered_but_not_removable(forward, queue, serve):
+    """It is not sent again, however long it takes; then the next ones go."""
+    server = serve(answering())
+    put_all(queue, 2)
+    with immutable(queue.waiting):
+        process = forward(server.port)
+        wait_until(lambda: DOWN in process.log_text)
+        time.sleep(1)
+        assert ids(server) == ["ID1"]
+    assert process.wait() == 0
+    assert ids(server) == names_of(2)
+    check_log(process.log, [DELIVERED, DOWN, BACK, DELIVERED])
+
+
+@contextlib.contextmanager
+def immutable(folder):
+    """Nobody can add or remove a name."""
+    if subprocess.run(["chattr", "+i", folder], capture_output=True, check=False).returncode:
+        pytest.skip("the file system has no chattr +i, or this is not root")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", folder], check=True)
 
 
 def test_missing_store(forward, store, serve):
@@ -930,6 +932,38 @@ def test_held_message_is_taken_away(forward, queue, serve, option):
     process.stop()
 
 
+def test_only_message_of_its_key_is_taken_away(forward, queue, serve):
+    """What is known of it is forgotten: nothing spins, and the others are not kept from their turn."""
+    server = serve(by_id({"A1": "AR", "B1": "AR"}))
+    name, _ = put_keyed(queue, ("A1", "A"), ("B1", "B"))
+    process = forward(server.port, "--key=PID-3.1", "--retry-min=200ms", "--retry-max=200ms")
+    wait_until(lambda: "A1" in ids(server) and "B1" in ids(server))
+    os.unlink(queue.waiting / name)
+    time.sleep(0.5)
+    before, n = cpu_seconds(process.popen.pid), len(server.received)
+    put_keyed(queue, *((f"C{i}", "C") for i in range(200)))
+    time.sleep(1)
+    assert cpu_seconds(process.popen.pid) - before < 0.3
+    assert ids(server).count("C199") == 1
+    assert "A1" not in ids(server)[n:]
+    process.stop()
+
+
+@pytest.mark.parametrize("option", [(), ("--key=PID-3.1",)], ids=["", "keyed"])
+def test_an_older_one_is_put_back(forward, queue, serve, option):
+    """By an operator, in front of one that waits: it has its place before it."""
+    server = serve(by_id({"A2": ["AR"] * 4}))
+    old = queue.stem()
+    put_keyed(queue, ("A2", "A"), ("A3", "A"))
+    process = forward(server.port, "--retry-min=200ms", "--retry-max=200ms", *option)
+    wait_until(lambda: server.received)
+    queue.put(keyed("A1", "A"), stem=old)
+    assert process.wait() == 0
+    taken = list(dict.fromkeys(ids(server)))
+    assert taken == ["A2", "A1", "A3"]
+    assert ids(server).count("A1") == 1 and ids(server).count("A2") == 5
+
+
 def test_waiting_behind_a_key_costs_little(forward, queue, serve):
     """Ten thousand wait behind one that is refused, and others come by: each costs little."""
     server = serve(by_id({"A0": "AR"}))
@@ -943,6 +977,16 @@ def test_waiting_behind_a_key_costs_little(forward, queue, serve):
     wait_until(lambda: "B49" in ids(server))
     assert cpu_seconds(process.popen.pid) - before < 1.5
     process.stop()
+
+
+def test_no_gaps_while_names_are_made(forward, queue, serve):
+    """A listing is no snapshot: it may have a later one and lack one before it."""
+    server = serve(answering())
+    put_all(queue, 3000)
+    process = forward(server.port, "--linger=2s")
+    put_all(queue, 6000, first=3001)
+    assert process.wait(60) == 0
+    assert ids(server) == names_of(9000)
 
 
 # --- once -------------------------------------------------------------------------------------------

@@ -259,6 +259,8 @@ option_of(const char *name, size_t n)
 	char text[64];
 	size_t i, k = 0;
 
+	if (!isupper((unsigned char)name[0]) || memchr(name, '-', n))
+		return 0;
 	for (i = 0; i < n && k + 2 < sizeof(text); i++) {
 		if (i > 0 && isupper((unsigned char)name[i]))
 			text[k++] = '-';

@@ -75,8 +75,10 @@ class Queue:
         return dict(re.findall(r"^([a-z]+): (.*)$", text, re.M))
 
     def state(self):
-        text = (self.store / "queue" / f".{self.name}").read_text("utf-8")
-        return dict(re.findall(r"^([a-z-]+): (.*)$", text, re.M))
+        """What the forwarder says it does; all of its figures are 0 before it was ever started."""
+        path = self.store / "queue" / f".{self.name}"
+        text = path.read_text("utf-8") if path.exists() else ""
+        return {"state": "", "retries": "0"} | dict(re.findall(r"^([a-z-]+): (.*)$", text, re.M))
 
 
 def ids(server):

@@ -21,6 +21,11 @@ PROGRAMS = {page.stem.removeprefix("hl7-"): page for page in PAGES if page.suffi
 RECEIVE = PROGRAMS["receive"].read_text(encoding="utf-8")
 OUTCOMES = (SOURCE / "src/ack/outcome.c").read_text(encoding="utf-8")
 REPORT = (SOURCE / "src/receive/report.c").read_text(encoding="utf-8")
+FORWARD = PROGRAMS["forward"].read_text(encoding="utf-8")
+FORWARD_REPORT = (SOURCE / "src/forward/report.c").read_text(encoding="utf-8")
+
+# Whose log entries are whose: page and sources
+LOGGED = {"receive": (RECEIVE, OUTCOMES + REPORT), "forward": (FORWARD, FORWARD_REPORT)}
 
 
 def section(page, title):
@@ -136,21 +141,29 @@ def test_outcomes_in_readme():
     assert table == expected
 
 
-def message_ids():
-    return set(re.findall(r'"([0-9a-f]{32})"', OUTCOMES + REPORT))
+def message_ids(sources):
+    return set(re.findall(r'"([0-9a-f]{32})"', sources))
 
 
-def test_message_ids():
-    assert len(message_ids()) > 5
-    assert set(re.findall(r"\b[0-9a-f]{32}\b", RECEIVE)) == message_ids()
+@pytest.mark.parametrize("page, sources", LOGGED.values(), ids=LOGGED)
+def test_message_ids(page, sources):
+    assert len(message_ids(sources)) > 5
+    assert set(re.findall(r"\b[0-9a-f]{32}\b", page)) == message_ids(sources)
+
+
+def all_message_ids():
+    return set().union(*(message_ids(sources) for _, sources in LOGGED.values()))
+
+
+def test_message_ids_in_readme():
     readme = (SOURCE / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\b[0-9a-f]{32}\b", readme)) <= message_ids()
+    assert set(re.findall(r"\b[0-9a-f]{32}\b", readme)) <= all_message_ids()
 
 
 def test_every_message_id_of_the_sources_is_tested():
     for path in (SOURCE / "src").rglob("*.c"):
         for found in re.findall(r'"([0-9a-f]{32})"', path.read_text(encoding="utf-8")):
-            assert found in message_ids(), path
+            assert found in all_message_ids(), path
 
 
 def test_outcomes_by_message_id():
@@ -164,9 +177,10 @@ def test_outcomes_by_message_id():
         assert re.search(rf"\b{value['name']}\b(?!-)", item), value["name"]
 
 
-def test_log_fields():
-    logged = set(re.findall(r'"(HL7_[A-Z_]+|ERRNO)"', REPORT))
-    documented = set(re.findall(r"\b(HL7_[A-Z_]+|ERRNO)\b", section(RECEIVE, "LOGGING")))
+@pytest.mark.parametrize("page, sources", LOGGED.values(), ids=LOGGED)
+def test_log_fields(page, sources):
+    logged = set(re.findall(r'"(HL7_[A-Z_]+|ERRNO)"', sources))
+    documented = set(re.findall(r"\b(HL7_[A-Z_]+|ERRNO)\b", section(page, "LOGGING")))
     assert documented == logged
 
 
@@ -183,6 +197,37 @@ def test_results_of_amqp():
     names = set(re.findall(r'\[PUBLISHER_E_\w+\] = "([\w-]+)"', source)) | {"no-password"}
     page = section(PROGRAMS["amqp"].read_text(encoding="utf-8"), "ACKNOWLEDGEMENTS")
     assert set(re.findall(r"^\.It .* Ta ([\w-]+) Ta C[AR]$", page, re.M)) == names
+
+
+def test_events_of_forward():
+    """Each MESSAGE_ID's item has the words that the log has."""
+    ids = dict(re.findall(r'#define (ID_\w+)\s+"(\w+)"', FORWARD_REPORT))
+    items = dict(re.findall(r"^\.It Li ([0-9a-f]{32})\n(.*?)(?=^\.(?:It|El))", section(FORWARD, "LOGGING"),
+                            re.M | re.S))
+    priorities = {"INFO": "Information", "NOTICE": "Notice", "WARNING": "Warning", "ERR": "Error"}
+    events = re.findall(r"begin\(r, &e, LOG_(\w+), (ID_\w+),\s+(?:\"([^\"]*)\"|what)\)", FORWARD_REPORT)
+    assert len(events) == len(ids) + 1
+    for priority, name, text in events:
+        item = " ".join(items[ids[name]].split())
+        assert priorities[priority] + ":" in item, name
+        if name in ("ID_DELIVERED", "ID_FAILED", "ID_HELD_BACK", "ID_DOWN", "ID_UP"):
+            assert text in item, name
+
+
+def test_settings_of_a_destination(tmp_path):
+    """Those that the page says the file can have are those that it can."""
+    options = section(FORWARD, "OPTIONS")
+    line_only, in_file = options.split("These can be in\n")
+    program = BUILD / "src" / "forward" / "hl7-forward"
+    for text, can in ((line_only, False), (in_file, True)):
+        names = re.findall(r"^\.It Fl (?:\w , )?-([\w-]+)", text, re.M)
+        assert len(names) > 3
+        for name in names:
+            setting = "".join(word.capitalize() for word in name.split("-"))
+            (tmp_path / "x.conf").write_text(setting + "=?\n", encoding="utf-8")
+            said = subprocess.run([program, f"--destinations={tmp_path}", f"--store={tmp_path}", "x"],
+                                  stderr=subprocess.PIPE, text=True, check=False).stderr
+            assert ("unknown setting" not in said) == can, setting
 
 
 def test_template_names():

@@ -190,7 +190,7 @@ def test_pages():
 def test_options():
     """Every option it speaks of is one of ours, or of these tools."""
     known = {"--prefix", "--buildtype", "--now", "--since", "--accept", "--listen"}
-    for program in "receive", "send", "show", "convert", "queue", "amqp":
+    for program in "receive", "send", "show", "convert", "forward", "queue", "amqp":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"src/{program}/hl7-{program} --help", BUILD)))
     for program in "run", "test":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"./packaging/{program} --help", SOURCE)))

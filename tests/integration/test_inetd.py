@@ -348,7 +348,7 @@ def test_descriptor_3_is_no_socket(start, command):
 
 @pytest.mark.parametrize("option", [
     "--nonsense", "--messages=-1", "--messages=x", "--messages=", "--max-message=1", "--store=",
-    "--max-message=5G", "--max-message=32Q", "--idle-timeout=x", "--idle-timeout=5d",
+    "--max-message=5G", "--max-message=32Q", "--idle-timeout=x", "--idle-timeout=5w",
     "--frame-timeout=-1", "--write-timeout=1.5s", "--ack-mode=loud", "--on-storage-error=pray",
     "--log=printer", "surplus", "--store",
 ])

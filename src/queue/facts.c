@@ -46,7 +46,7 @@ int
 facts_read(int fd, struct facts *ret)
 {
 	uint8_t head[HEAD_BYTES];
-	struct span bytes;
+	struct span bytes = SPAN_NULL;
 	struct message m;
 	struct stat st;
 	int r = fstat(fd, &st) < 0 ? -errno : read_head(fd, head, &bytes);
@@ -67,7 +67,7 @@ int
 facts_has_control_id(int fd, struct span control_id)
 {
 	uint8_t head[HEAD_BYTES];
-	struct span bytes;
+	struct span bytes = SPAN_NULL;
 	struct message m;
 	int r = read_head(fd, head, &bytes);
 	bool same;

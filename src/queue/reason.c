@@ -29,7 +29,7 @@ reason_line(const struct entry *e, char ret[REASON_LINE_BYTES])
 	if (queue_read_reason(e->queue, &e->name, &text) == 0) {
 		line = span_first(choose_line(buffer_span(&text)), REASON_LINE_BYTES - 1);
 		for (i = 0; i < line.n; i++)
-			ret[i] = line.p[i] >= ' ' && line.p[i] < 0x7F ? (char)line.p[i] : '?';
+			ret[i] = (char)(line.p[i] >= ' ' && line.p[i] < 0x7F ? line.p[i] : '?');
 		ret[line.n] = 0;
 	}
 	buffer_deinit(&text);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define ANSWER_ATTRIBUTE "user.hl7.ack"
+#define NAME_ATTRIBUTE   "user.hl7.name"
 
 /* Other messages with the same hash: with 128 bits none, unless somebody made them. */
 #define SAME_HASH_MAX 4
@@ -167,15 +168,35 @@ open_holder(int received, const char *name, struct span bytes, int *ret_fd)
 	return 0;
 }
 
-static int
-count_names(int fd, nlink_t *ret)
+int
+known_read_name(int fd, char ret[STORE_NAME_BYTES])
 {
-	struct stat st;
+	ssize_t n = fgetxattr(fd, NAME_ATTRIBUTE, ret, STORE_NAME_BYTES - 1);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	*ret = st.st_nlink;
+	if (n < 0) /* one that is too long is none of ours */
+		return errno == ENOTSUP || errno == ERANGE ? -ENODATA : -errno;
+	ret[n] = 0;
 	return 0;
+}
+
+/* Whether the file of a .k is that of a message: 1, 0 or a negative errno. */
+static int
+is_committed(int received, int fd)
+{
+	char name[STORE_NAME_BYTES];
+	struct store_stem stem;
+	struct stat ours, there;
+	int r = known_read_name(fd, name);
+
+	if (fstat(fd, &ours) < 0)
+		return -errno;
+	if (r == -ENODATA)
+		return ours.st_nlink > 1;
+	if (r < 0 || !store_name_parse(name, "hl7", &stem)) /* what no program of ours wrote */
+		return r;
+	if (fstatat(received, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
 /* Removes the name if it still is that of this file. */
@@ -199,20 +220,19 @@ static int
 judge_holder(int received, const char *name, struct span bytes, usec_t deadline, int *ret_twin)
 {
 	_cleanup_close_ int fd = -1;
-	nlink_t names = 0;
 	int r = open_holder(received, name, bytes, &fd);
 
 	if (r == 0)
 		r = disk_lock(fd, LOCK_EX, deadline);
-	if (r == 0)
-		r = count_names(fd, &names);
 	if (r)
 		return r;
-	if (names > 1) {
+	r = is_committed(received, fd);
+	if (r == 1) {
 		*ret_twin = steal_fd(&fd);
 		return KNOWN_E_DUPLICATE;
 	}
-	r = remove_if_same(received, name, fd);
+	if (r == 0)
+		r = remove_if_same(received, name, fd);
 	return r < 0 ? r : HOLDER_GONE;
 }
 
@@ -221,7 +241,6 @@ known_find(int received, const struct known_key *key, struct span bytes,
 	char ret_name[KNOWN_NAME_BYTES], int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
-	nlink_t names = 0;
 	int r = HOLDER_OTHER;
 	unsigned n;
 
@@ -236,8 +255,8 @@ known_find(int received, const struct known_key *key, struct span bytes,
 	if (r == -ETIMEDOUT)
 		return 0; /* in the middle of its commit: known_claim() waits */
 	if (r == 0)
-		r = count_names(fd, &names);
-	if (r < 0 || names < 2)
+		r = is_committed(received, fd);
+	if (r <= 0)
 		return r;
 	*ret_fd = steal_fd(&fd);
 	return KNOWN_E_DUPLICATE;
@@ -276,6 +295,14 @@ answer_name(const char *name, char ret[KNOWN_NAME_BYTES])
 {
 	(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", name);
 	ret[1] = 'a';
+}
+
+int
+known_keep_name(int fd, const char *name)
+{
+	if (fsetxattr(fd, NAME_ATTRIBUTE, name, strlen(name), 0) == 0)
+		return 0;
+	return errno == ENOTSUP || errno == EPERM ? 0 : -errno;
 }
 
 int
@@ -420,15 +447,14 @@ known_forget_first(int received, const char *identity, bool dry_run, bool *ret_g
 static int
 forget_claim(int received, const char *name, int fd, bool dry_run, bool *ret_gone)
 {
-	nlink_t names = 0;
 	int r = disk_lock(fd, LOCK_EX, 0);
 
 	if (r == 0)
-		r = count_names(fd, &names);
+		r = is_committed(received, fd);
 	if (r < 0)
 		return r == -ETIMEDOUT ? 0 : r; /* in the middle of its commit */
-	*ret_gone = names == 1;
-	return names == 1 && !dry_run ? remove_if_same(received, name, fd) : 0;
+	*ret_gone = r == 0;
+	return r == 0 && !dry_run ? remove_if_same(received, name, fd) : 0;
 }
 
 int

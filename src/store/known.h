@@ -11,8 +11,9 @@
  *   .iHASH    symbolic link to the first message of this sender and control id
  *
  * .k is linked before the message's own name, under a lock of the message's file that is held until
- * all is on disk. So a message is committed if .k's file has a second name; if it has none and
- * nobody holds the lock, who held it died, and the name is free.
+ * all is on disk. So a message is committed if its file has its own name in received/, which the
+ * attribute user.hl7.name tells; where the file system keeps none, if it has a second name. If it
+ * is not committed and nobody holds the lock, who held it died, and .k is free.
  */
 
 #include "base/buffer.h"
@@ -69,6 +70,13 @@ int known_find(int received, const struct known_key *key, struct span bytes,
  * errno. */
 int known_claim(int received, int fd, const struct known_key *key, struct span bytes,
 	usec_t deadline, char ret_name[KNOWN_NAME_BYTES], int *ret_twin);
+
+/* Notes with the message's file, before that is synced and named, which name it will get. 0, also
+ * where the file system keeps no attributes, or a negative errno. */
+int known_keep_name(int fd, const char *name);
+
+/* That name: 0, -ENODATA when none was noted, or another negative errno. */
+int known_read_name(int fd, char ret[STORE_NAME_BYTES]);
 
 /* Keeps the answer with the message's file, before that is synced and named; empty for none. 0,
  * KNOWN_E_NO_ATTRIBUTES or a negative errno. */

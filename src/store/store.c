@@ -161,12 +161,18 @@ get_stem(struct store *s, int fd, struct store_stem *ret)
 	return r;
 }
 
-/* The message and its answer on disk, in a file without a name. */
+/* The message on disk, in a file without a name, with its answer and the name that it will get. */
 static int
 write_message(struct commit *c)
 {
 	int r = disk_write(c->s->received, c->m->bytes, &c->fd);
 
+	if (r == 0)
+		r = get_stem(c->s, c->fd, &c->stem);
+	if (r < 0)
+		return r;
+	store_name_format(&c->stem, "hl7", c->name);
+	r = known_keep_name(c->fd, c->name);
 	if (r == 0)
 		r = known_keep_answer(c->fd, c->m->answer);
 	c->answer_file = r == KNOWN_E_NO_ATTRIBUTES;
@@ -321,12 +327,9 @@ link_all(struct commit *c)
 {
 	int r = for_queues(c, lock_queue);
 
-	if (r == 0)
-		r = get_stem(c->s, c->fd, &c->stem);
 	if (r < 0)
 		return r;
 	r = put_entries(c);
-	store_name_format(&c->stem, "hl7", c->name);
 	if (r == 0)
 		r = check_age(&c->stem);
 	if (r == 0)
@@ -343,16 +346,12 @@ link_all(struct commit *c)
 /* What is known of the file of a message that was committed before; and that it is on disk, as the
  * process that committed it may have died a moment before it was. */
 static int
-read_receipt(struct store *s, const struct known_key *key, const char *name, int twin,
-	struct store_receipt *ret)
+read_receipt(struct store *s, const char *name, int twin, struct store_receipt *ret)
 {
-	struct stat first, st;
 	int r = known_read_answer(s->received, twin, name, &ret->answer);
 
 	ret->answered = r == 0;
-	if (known_first(s->received, key, ret->name) < 0 || fstat(twin, &st) < 0 ||
-		fstatat(s->received, ret->name, &first, AT_SYMLINK_NOFOLLOW) < 0 ||
-		first.st_ino != st.st_ino)
+	if (known_read_name(twin, ret->name) < 0)
 		ret->name[0] = 0;
 	r = disk_sync(s->received);
 	return r < 0 ? r : STORE_E_DUPLICATE;
@@ -370,7 +369,7 @@ store_find(struct store *s, const struct store_message *m, struct store_receipt 
 		return -EBADF;
 	known_key(&key, m->bytes, m->application, m->facility, m->control_id);
 	r = known_find(s->received, &key, m->bytes, name, &twin);
-	return r == KNOWN_E_DUPLICATE ? read_receipt(s, &key, name, twin, ret) : r;
+	return r == KNOWN_E_DUPLICATE ? read_receipt(s, name, twin, ret) : r;
 }
 
 static int
@@ -407,7 +406,7 @@ store_commit(struct store *s, const struct store_message *m, struct store_receip
 	if (r == 0)
 		r = commit_claimed(&c, ret);
 	if (r == STORE_E_DUPLICATE)
-		r = read_receipt(s, &c.key, c.twin, twin, ret);
+		r = read_receipt(s, c.twin, twin, ret);
 	else if (r && c.claim[0])
 		(void)unlinkat(s->received, c.claim, 0);
 	cleanup_close(&c.fd); /* and with it its lock */

@@ -485,6 +485,51 @@ first_of_an_id(void **state)
 	assert_string_equal(name, "a.hl7");
 }
 
+#define NAME "20260102T030405.000000Z-1-1.hl7"
+
+/* A hard link elsewhere, of a backup perhaps, does not make a commit of a claim whose owner died.
+ */
+static void
+dead_claim_with_another_name(void **state)
+{
+	const struct place *p = *state;
+	const struct known_key key = key_of(A);
+	_cleanup_close_ int folder = open_folder(p), twin = -1;
+	char claimed[KNOWN_NAME_BYTES];
+	int fd = write_locked(folder, A);
+
+	if (fsetxattr(fd, "user.hl7.name", "", 0, 0) < 0) {
+		(void)close(fd);
+		skip(); /* no attributes on this file system */
+	}
+	assert_int_equal(known_keep_name(fd, NAME), 0);
+	assert_int_equal(known_claim(folder, fd, &key, A, SOON, claimed, &twin), 0);
+	assert_int_equal(disk_link(fd, folder, "backup"), 0);
+	(void)close(fd);
+	assert_int_equal(find(folder, A), 0);
+	assert_int_equal(claim(folder, A, claimed), 0);
+}
+
+static void
+committed_by_its_own_name(void **state)
+{
+	const struct place *p = *state;
+	const struct known_key key = key_of(A);
+	_cleanup_close_ int folder = open_folder(p), twin = -1;
+	char claimed[KNOWN_NAME_BYTES], name[STORE_NAME_BYTES];
+	int fd = write_locked(folder, A);
+
+	assert_int_equal(known_keep_name(fd, NAME), 0);
+	assert_int_equal(known_claim(folder, fd, &key, A, SOON, claimed, &twin), 0);
+	assert_int_equal(disk_link(fd, folder, NAME), 0);
+	if (known_read_name(fd, name) == 0)
+		assert_string_equal(name, NAME);
+	(void)close(fd);
+	assert_int_equal(find(folder, A), KNOWN_E_DUPLICATE);
+	assert_int_equal(unlinkat(folder, NAME, 0), 0);
+	assert_int_equal(find(folder, A), 0);
+}
+
 int
 main(void)
 {
@@ -494,6 +539,8 @@ main(void)
 	add_placed(&s, "found after the commit, not before", found_after_the_commit);
 	add_placed(&s, "many look at once", many_look);
 	add_placed(&s, "a message removed by hand", removed_by_hand);
+	add_placed(&s, "a claim whose owner died, linked elsewhere", dead_claim_with_another_name);
+	add_placed(&s, "committed by the name that its file tells", committed_by_its_own_name);
 	add_cases(&s, held_by_another, ends);
 	add_placed(&s, "the same hash, other bytes", same_hash_other_bytes);
 	add_placed(&s, "the same hash, another last byte", same_hash_last_byte_differs);

@@ -103,6 +103,19 @@ disk_sync(int fd)
 }
 
 int
+disk_sync_dir(int *fd)
+{
+	int r = disk_sync(*fd), again;
+
+	if (r == 0)
+		return 0;
+	again = openat(*fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)close(*fd);
+	*fd = again;
+	return r;
+}
+
+int
 disk_write_synced(int dir, struct span bytes, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;

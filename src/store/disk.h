@@ -24,8 +24,13 @@ int disk_open_existing_dir(int at, const char *path, int *ret);
 /* An unnamed file in `dir` with these bytes (O_TMPFILE, mode 0640), not on disk yet. */
 int disk_write(int dir, struct span bytes, int *ret_fd);
 
-/* The bytes of a file, or the names in a directory, are on disk. */
+/* The bytes of a file are on disk. The file is given up where they are not. */
 int disk_sync(int fd);
+
+/* The names in a directory are on disk. Where that fails, *fd is another descriptor of it from then
+ * on, or -1: it may be synced again for what comes later, but not through the one that failed. A
+ * lock of it is gone with that. */
+int disk_sync_dir(int *fd);
 
 /* disk_write() and disk_sync(). */
 int disk_write_synced(int dir, struct span bytes, int *ret_fd);

@@ -269,14 +269,14 @@ queue_take_failed(const struct queue *q, const struct store_entry_name *entry, i
 }
 
 int
-queue_done(const struct queue *q, const struct store_entry_name *entry)
+queue_done(struct queue *q, const struct store_entry_name *entry)
 {
 	char name[STORE_NAME_BYTES];
 
 	store_entry_format(entry, "hl7", name);
 	if (unlinkat(q->waiting, name, 0) < 0)
 		return -errno;
-	return disk_sync(q->waiting);
+	return disk_sync_dir(&q->waiting);
 }
 
 /* The place of the reason: one of an earlier failure makes way. */
@@ -296,16 +296,16 @@ link_reason(int folder, const struct store_entry_name *entry, struct span reason
 }
 
 static int
-move_entry(int from, int to, const struct store_entry_name *entry)
+move_entry(int *from, int *to, const struct store_entry_name *entry)
 {
 	char name[STORE_NAME_BYTES];
 	int r;
 
 	store_entry_format(entry, "hl7", name);
-	if (renameat2(from, name, to, name, RENAME_NOREPLACE) < 0)
+	if (renameat2(*from, name, *to, name, RENAME_NOREPLACE) < 0)
 		return -errno;
-	r = disk_sync(to);
-	return r < 0 ? r : disk_sync(from);
+	r = disk_sync_dir(to);
+	return r < 0 ? r : disk_sync_dir(from);
 }
 
 static int
@@ -343,7 +343,7 @@ queue_fail(struct queue *q, const struct store_entry_name *entry, struct span re
 		r = open_folder(q->root, "failed", q->name, true, &q->failed);
 	if (r == 0)
 		r = link_reason(q->failed, entry, reason);
-	return r < 0 ? r : move_entry(q->waiting, q->failed, entry);
+	return r < 0 ? r : move_entry(&q->waiting, &q->failed, entry);
 }
 
 static int
@@ -366,12 +366,12 @@ queue_retry(struct queue *q, const struct store_entry_name *entry)
 	if (r == 0)
 		r = begin_move(q, &lock);
 	if (r == 0)
-		r = move_entry(q->failed, q->waiting, entry);
+		r = move_entry(&q->failed, &q->waiting, entry);
 	return r ? r : remove_reason(q, entry);
 }
 
 int
-queue_delete_failed(const struct queue *q, const struct store_entry_name *entry)
+queue_delete_failed(struct queue *q, const struct store_entry_name *entry)
 {
 	char name[STORE_NAME_BYTES];
 	int r;
@@ -380,7 +380,7 @@ queue_delete_failed(const struct queue *q, const struct store_entry_name *entry)
 	if (unlinkat(q->failed, name, 0) < 0)
 		return -errno;
 	r = remove_reason(q, entry);
-	return r < 0 ? r : disk_sync(q->failed);
+	return r < 0 ? r : disk_sync_dir(&q->failed);
 }
 
 int

@@ -83,7 +83,7 @@ int queue_take_failed(const struct queue *q, const struct store_entry_name *entr
  * returns. */
 
 /* It was delivered: removes it. 0 or a negative errno. */
-int queue_done(const struct queue *q, const struct store_entry_name *entry);
+int queue_done(struct queue *q, const struct store_entry_name *entry);
 
 /* Moves it to failed/, with a text that says why. */
 int queue_fail(struct queue *q, const struct store_entry_name *entry, struct span reason);
@@ -93,7 +93,7 @@ int queue_fail(struct queue *q, const struct store_entry_name *entry, struct spa
 int queue_retry(struct queue *q, const struct store_entry_name *entry);
 
 /* Removes a failed one for good. */
-int queue_delete_failed(const struct queue *q, const struct store_entry_name *entry);
+int queue_delete_failed(struct queue *q, const struct store_entry_name *entry);
 
 /* Reads the reason of a failed one; -ENOENT when it has none. */
 int queue_read_reason(

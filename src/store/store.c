@@ -28,7 +28,7 @@ store_open(struct store *s, const char *path, struct store_reserve reserve)
 	return r;
 }
 
-static const struct store_queue *
+static struct store_queue *
 find_queue(const struct store *s, struct span destination)
 {
 	size_t i;
@@ -212,9 +212,9 @@ has_entry_before(const struct store_message *m, size_t i)
 
 /* For each destination once. 0 or the first failure. */
 static int
-for_queues(struct commit *c, int (*call)(int fd))
+for_queues(struct commit *c, int (*call)(int *fd))
 {
-	const struct store_queue *queue;
+	struct store_queue *queue;
 	size_t i;
 	int r = 0;
 
@@ -223,21 +223,21 @@ for_queues(struct commit *c, int (*call)(int fd))
 		if (!queue)
 			return -ENOENT;
 		if (!has_entry_before(c->m, i))
-			r = call(queue->fd);
+			r = call(&queue->fd);
 	}
 	return r;
 }
 
 static int
-lock_queue(int fd)
+lock_queue(int *fd)
 {
-	return disk_lock(fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
+	return disk_lock(*fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
 }
 
 static int
-unlock_queue(int fd)
+unlock_queue(int *fd)
 {
-	(void)flock(fd, LOCK_UN); /* what was not locked stays so */
+	(void)flock(*fd, LOCK_UN); /* what was not locked stays so */
 	return 0;
 }
 
@@ -249,7 +249,7 @@ put_entries(struct commit *c)
 
 	for (i = 0; r == 0 && i < c->m->n_entries; i++)
 		r = put_entry(c, i);
-	return r == 0 ? for_queues(c, disk_sync) : r;
+	return r == 0 ? for_queues(c, disk_sync_dir) : r;
 }
 
 /* Without their received file the entries do not count; removing them only keeps the place tidy. */
@@ -336,7 +336,7 @@ link_all(struct commit *c)
 		r = disk_link(c->fd, c->s->received, c->name);
 	if (r == 0) {
 		(void)known_note_first(c->s->received, &c->key, c->name);
-		r = disk_sync(c->s->received);
+		r = disk_sync_dir(&c->s->received);
 	}
 	if (r < 0)
 		undo(c);
@@ -353,7 +353,7 @@ read_receipt(struct store *s, const char *name, int twin, struct store_receipt *
 	ret->answered = r == 0;
 	if (known_read_name(twin, ret->name) < 0)
 		ret->name[0] = 0;
-	r = disk_sync(s->received);
+	r = disk_sync_dir(&s->received);
 	return r < 0 ? r : STORE_E_DUPLICATE;
 }
 

@@ -246,7 +246,9 @@ read_answer(struct peer *p, usec_t deadline, struct frame *f, bool *ret_silent)
 			return fail_at_end(p);
 		}
 		if (filled < 0) {
-			*ret_silent = !frame_begun(&p->decoder);
+			/* other errors are of this machine, and say nothing of the peer */
+			*ret_silent = (filled == -ECONNRESET || filled == -EPIPE) &&
+				      !frame_begun(&p->decoder);
 			return fail(p, PEER_E_NO_ANSWER, "the connection was lost",
 				strerrordesc_np(-filled));
 		}

@@ -406,6 +406,19 @@ known_note_first(int received, const struct known_key *key, const char *name)
 	return symlinkat(name, received, key->identity) < 0 ? -errno : 0;
 }
 
+int
+known_take_first_back(int received, const struct known_key *key, const char *name)
+{
+	char first[STORE_NAME_BYTES];
+	int r = known_first(received, key, first);
+
+	if (r < 0)
+		return r;
+	if (strcmp(first, name) != 0)
+		return -ENOENT;
+	return unlinkat(received, key->identity, 0) < 0 ? -errno : 0;
+}
+
 /* Whether the note's message is gone; 1, 0 or a negative errno. */
 static int
 is_stale(int received, const char *identity)

@@ -103,3 +103,7 @@ int known_forget_claim(int received, const char *name, bool dry_run, bool *ret_g
 
 /* Notes that it is `name`. -EEXIST when there is one already. */
 int known_note_first(int received, const struct known_key *key, const char *name);
+
+/* Removes that note while `name` is still there, so that nobody else does. -ENOENT when none says
+ * so, or another negative errno. */
+int known_take_first_back(int received, const struct known_key *key, const char *name);

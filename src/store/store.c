@@ -268,15 +268,22 @@ remove_entries(struct commit *c)
 	}
 }
 
-/* Takes back what was linked: the received file first, as without it the others do not count. Where
- * that stays, they count and stay as well, and so does the name by which a resend finds it. */
+/* Takes back what was linked: the received file before its entries, as without it they do not
+ * count. Where that stays, they count and stay as well, and so does the name by which a resend finds
+ * it. Its note goes first: one that is left without its message tells that this was there for good.
+ */
 static void
 undo(struct commit *c)
 {
-	if (unlinkat(c->s->received, c->name, 0) < 0 && errno != ENOENT)
-		c->claim[0] = 0;
-	else
+	bool noted = known_take_first_back(c->s->received, &c->key, c->name) == 0;
+
+	if (unlinkat(c->s->received, c->name, 0) == 0 || errno == ENOENT) {
 		remove_entries(c);
+		return;
+	}
+	c->claim[0] = 0;
+	if (noted)
+		(void)known_note_first(c->s->received, &c->key, c->name);
 }
 
 /* The first message of this sender and id, if it is still there; its name is told. */

@@ -406,7 +406,7 @@ failed_before(const struct queue *q, const struct store_entry_name *entry, usec_
 }
 
 static int
-remove_failed(struct expire *x, const struct queue *q, const struct store_entry_name *entry)
+remove_failed(struct expire *x, struct queue *q, const struct store_entry_name *entry)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
@@ -421,7 +421,7 @@ remove_failed(struct expire *x, const struct queue *q, const struct store_entry_
 }
 
 static int
-expire_failed(struct expire *x, const struct queue *q)
+expire_failed(struct expire *x, struct queue *q)
 {
 	struct queue_list list;
 	size_t i;

@@ -229,6 +229,14 @@ fail_of_frame(struct peer *p, int r)
 		"the answer is larger than --max-ack, or not a clean frame", NULL);
 }
 
+/* Whether the message before had the same control id: a second answer to it could not be told from
+ * this one's. */
+static bool
+is_last(const struct peer *p, struct span control_id)
+{
+	return p->last.n > 0 && span_eq(buffer_span(&p->last), control_id);
+}
+
 /* A whole frame: 0, or a failure. `*ret_silent` when the connection ended without a byte of it. */
 static int
 read_answer(struct peer *p, usec_t deadline, struct frame *f, bool *ret_silent)
@@ -329,7 +337,7 @@ peer_exchange(struct peer *p, struct span message, struct span control_id, struc
 				    : fail(p, PEER_E_UNFRAMABLE,
 					      "no frame can carry this message: it has a VT or FS",
 					      NULL);
-	if (p->connection.in >= 0 && !is_quiet(p))
+	if (p->connection.in >= 0 && (is_last(p, control_id) || !is_quiet(p)))
 		peer_close(p);
 	used = p->n_answered > 0;
 	if (p->connection.in < 0)

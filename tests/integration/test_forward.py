@@ -208,7 +208,8 @@ def test_error_then_failed(forward, queue, serve, code, option, tries):
     process = forward(server.port, *option)
     assert process.wait() == 0
     assert ids(server) == ["ID1"] * tries + ["ID2"]
-    assert server.connections == 1
+    # the answer to a try could not be told from that to the next
+    assert server.connections == tries
     assert queue.names() == []
     assert queue.failed_names() == [names[0], names[0].replace(".hl7", ".txt")]
     reason = queue.reason(names[0])
@@ -399,6 +400,23 @@ def test_two_answers_each(forward, queue, serve, pause):
     assert forward(server.port).wait() == 0
     assert ids(server) == names_of(10), "sent twice"
     assert queue.failed_names() == []
+
+
+def test_two_answers_each_and_one_id(forward, queue, serve):
+    """Two messages with the same control id: the second answer to the first is not that of the other."""
+    def handler(server, peer, _number):
+        while (payload := server.read(peer)) is not None:
+            first = b"first" in payload
+            peer.send(frame(answer_to(payload, "CA" if first else "AE")))
+            time.sleep(0.05)
+            peer.send(frame(answer_to(payload, "AA")))
+
+    server = serve(handler)
+    queue.put(message("ID1", extra=["NTE|1||first"]))
+    name = queue.put(message("ID1", extra=["NTE|1||second"]))
+    process = forward(server.port, "--on-error=fail:1")
+    assert process.wait() == 0
+    assert queue.failed_names()[0] == name and server.connections == 2
 
 
 # --- connections that end -------------------------------------------------------------------------

@@ -725,6 +725,21 @@ def test_seen_before_its_commit(forward, queue, serve, option):
     assert [i for i in ids(server) if i != "A1"] == names_of(5)
 
 
+def test_committed_between_the_look_and_the_sweep(forward, queue, serve):
+    """It did not count when it was looked for, and is no leftover: it is looked for again."""
+    server = serve(answering())
+    # the leak sanitizer does not work where strace does
+    env = environment(ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+    with queue.commit_in_the_middle():
+        name = queue.put(message("ID1"), committed=False)
+        process = forward(server.port, env=env, wrapper=(
+            need("strace"), "-qq", "-o", "/dev/null", "-e", "inject=flock:delay_enter=2s:when=1"))
+        time.sleep(1)
+        queue.commit(name)
+    assert process.wait() == 0
+    assert ids(server) == ["ID1"] and queue.names() == []
+
+
 def test_foreign_file(forward, queue, serve):
     """As long as it is there the path unit would start the next one at once: this one stays."""
     server = serve(answering())
@@ -903,6 +918,27 @@ def test_more_keys_wait_than_are_known(forward, queue, serve):
     for key in range(1100):
         assert seen.index(f"{key}-0") < seen.index(f"{key}-1")
     assert queue.names() == [] and queue.failed_names() == []
+
+
+def test_room_that_becomes_free_overtakes_nobody(forward, queue, serve):
+    """One that could not be held back is not overtaken by the next of its key, when another makes room."""
+    refuse = threading.Event()
+    refuse.set()
+
+    def handler(server, peer, _number):
+        while (payload := server.read(peer)) is not None:
+            peer.send(frame(answer_to(payload, "AR" if refuse.is_set() else "AA")))
+
+    server = serve(handler)
+    old = queue.stem()
+    put_keyed(queue, *((f"K{i}", f"K{i}") for i in range(1000)), ("X2", "X"))
+    process = forward(server.port, "--key=PID-3.1", "--retry-min=300ms", "--retry-max=600ms")
+    wait_until(lambda: len(set(ids(server))) == 1000)
+    queue.put(keyed("X1", "X"), stem=old)
+    time.sleep(0.7)
+    refuse.clear()
+    assert process.wait(60) == 0
+    assert [i for i in ids(server) if i[0] == "X"] == ["X1", "X2"]
 
 
 def test_many_held_keys_do_not_starve_the_others(forward, queue, serve):

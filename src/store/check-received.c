@@ -97,15 +97,15 @@ judge_answer(struct received *v, const char *name, const struct known_name *answ
 	return 0;
 }
 
+/* 1 with the name that a note is of, 0 where it is gone or cannot be told, or a negative errno. */
 static int
 read_note(struct received *v, const char *name, char ret[STORE_NAME_BYTES])
 {
-	ssize_t n = readlinkat(v->folder, name, ret, STORE_NAME_BYTES - 1);
+	int r = known_read_note(v->folder, name, ret);
 
-	if (n < 0)
-		return errno == ENOENT ? 0 : -errno;
-	ret[n] = 0;
-	return 1;
+	if (r == -ENOENT || r == -ENODATA)
+		return 0;
+	return r < 0 ? r : 1;
 }
 
 /* The note of a control id is made behind its message, and replaced when that is gone. */
@@ -188,15 +188,48 @@ key_name(const struct key *key, char ret[KNOWN_NAME_BYTES])
 	known_name_format(&name, ret);
 }
 
-/* Whether a message has no second name: 1, 0 or a negative errno. */
-static int
-is_single(struct received *v, const char *name)
+static bool
+has_inode(int folder, const char *name, ino_t inode)
 {
 	struct stat st;
 
-	if (fstatat(v->folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode;
+}
+
+/* Whether one of the .k names of this hash is the file's. */
+static bool
+has_key(int folder, const uint8_t hash[16], ino_t inode)
+{
+	struct known_name key = { .kind = KNOWN_CONTENT };
+	char name[KNOWN_NAME_BYTES];
+
+	memcpy(key.hash, hash, sizeof(key.hash));
+	for (key.number = 0; key.number <= KNOWN_NUMBER_MAX; key.number++) {
+		known_name_format(&key, name);
+		if (has_inode(folder, name, inode))
+			return true;
+	}
+	return false;
+}
+
+/* Whether a message has no .k name: 1, 0 or a negative errno. */
+static int
+is_keyless(struct received *v, const char *name)
+{
+	_cleanup_close_ int fd =
+		openat(v->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	uint8_t hash[16];
+	struct stat st;
+	int r;
+
+	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	return st.st_nlink == 1;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return 0; /* told as what it is */
+	r = known_hash_file(fd, hash);
+	return r < 0 ? r : !has_key(v->folder, hash, st.st_ino);
 }
 
 static int
@@ -206,13 +239,13 @@ judge_keyless(struct received *v, const struct item *item)
 	int r;
 
 	item_name(item, name);
-	r = is_single(v, name); /* .k may have come behind the place that was read */
+	r = is_keyless(v, name); /* .k may have come behind the place that was read */
 	if (r <= 0)
 		return r;
 	if (!v->paused)
 		check_pause(); /* who removes a message removes its .k first */
 	v->paused = true;
-	r = is_single(v, name);
+	r = is_keyless(v, name);
 	if (r == 1)
 		check_tell(v->c, CHECK_WARNING, FOLDER, name,
 			"has no .k name: if it is sent again, it is stored again");
@@ -230,14 +263,6 @@ is_wanted(const struct dirent *d, void *userdata)
 	struct store_stem stem;
 
 	return d->d_ino == s->inode && store_name_parse(d->d_name, "hl7", &stem);
-}
-
-static bool
-has_inode(int folder, const char *name, ino_t inode)
-{
-	struct stat st;
-
-	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode;
 }
 
 /* A .k whose message was not in the folder when that was read. */

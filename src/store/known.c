@@ -12,11 +12,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define ANSWER_ATTRIBUTE "user.hl7.ack"
-#define NAME_ATTRIBUTE   "user.hl7.name"
+#define RECEIPT_ATTRIBUTE "user.hl7.receipt"
 
-/* Other messages with the same hash: with 128 bits none, unless somebody made them. */
-#define SAME_HASH_MAX 4
+/* A receipt beside its answer. */
+#define RECEIPT_HEAD_BYTES ((size_t)STORE_NAME_BYTES + 1)
 
 /* The names of one message and one hash change this often at most while it is claimed. */
 #define CLAIM_ROUNDS_MAX 1000
@@ -85,7 +84,7 @@ known_name_parse(const char *name, struct known_name *ret)
 	ret->number = 0;
 	rest = name + KNOWN_KEY_BYTES - 1;
 	if (ret->kind != KNOWN_IDENTITY && rest[0] == '.' && rest[1] > '0' &&
-		rest[1] < '0' + SAME_HASH_MAX) {
+		rest[1] <= '0' + KNOWN_NUMBER_MAX) {
 		ret->number = (uint32_t)(rest[1] - '0');
 		rest += 2;
 	}
@@ -168,36 +167,178 @@ open_holder(int received, const char *name, struct span bytes, int *ret_fd)
 	return 0;
 }
 
-int
-known_read_name(int fd, char ret[STORE_NAME_BYTES])
-{
-	ssize_t n = fgetxattr(fd, NAME_ATTRIBUTE, ret, STORE_NAME_BYTES - 1);
+/* --- receipts -------------------------------------------------------------------------------- */
 
-	if (n < 0) /* one that is too long is none of ours */
-		return errno == ENOTSUP || errno == ERANGE ? -ENODATA : -errno;
-	ret[n] = 0;
+static void
+receipt_name(const char *key_name, char ret[KNOWN_NAME_BYTES])
+{
+	(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", key_name);
+	ret[1] = 'a';
+}
+
+static int
+write_receipt(const char *name, struct span answer, struct buffer *out)
+{
+	int r = buffer_append(out, span_str(name));
+
+	if (r == 0)
+		r = buffer_append_byte(out, '\n');
+	if (r == 0)
+		r = buffer_append(out, answer);
+	return r;
+}
+
+static int
+set_attribute(int fd, struct span receipt)
+{
+	if (fsetxattr(fd, RECEIPT_ATTRIBUTE, receipt.p, receipt.n, 0) == 0)
+		return 0;
+	switch (errno) {
+	case ENOTSUP: /* no attributes here, none of this size, none for us */
+	case E2BIG:
+	case ENOSPC:
+	case ERANGE:
+	case EPERM: return KNOWN_E_NO_ATTRIBUTES;
+	default: return -errno;
+	}
+}
+
+int
+known_keep_receipt(int fd, const char *name, struct span answer)
+{
+	struct buffer receipt = BUFFER_INIT(RECEIPT_HEAD_BYTES + answer.n);
+	int r = write_receipt(name, answer, &receipt);
+
+	if (r == 0)
+		r = set_attribute(fd, buffer_span(&receipt));
+	buffer_deinit(&receipt);
+	return r;
+}
+
+static int
+link_receipt(int received, const char *key_name, struct span receipt)
+{
+	_cleanup_close_ int fd = -1;
+	char name[KNOWN_NAME_BYTES];
+	int r = disk_write_synced(received, receipt, &fd);
+
+	if (r < 0)
+		return r;
+	receipt_name(key_name, name);
+	/* of a commit that was not finished */
+	if (unlinkat(received, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return disk_link(fd, received, name);
+}
+
+int
+known_keep_receipt_file(int received, const char *key_name, const char *name, struct span answer)
+{
+	struct buffer receipt = BUFFER_INIT(RECEIPT_HEAD_BYTES + answer.n);
+	int r = write_receipt(name, answer, &receipt);
+
+	if (r == 0)
+		r = link_receipt(received, key_name, buffer_span(&receipt));
+	buffer_deinit(&receipt);
+	return r;
+}
+
+static int
+read_attribute(int fd, struct buffer *ret)
+{
+	ssize_t n = fgetxattr(fd, RECEIPT_ATTRIBUTE, NULL, 0);
+	int r;
+
+	if (n < 0)
+		return errno == ENOTSUP ? -ENODATA : -errno;
+	r = buffer_reserve(ret, (size_t)n + 1); /* not 0, which would ask for the size again */
+	if (r)
+		return r < 0 ? r : -EFBIG;
+	n = fgetxattr(fd, RECEIPT_ATTRIBUTE, ret->p, (size_t)n + 1);
+	if (n < 0)
+		return -errno;
+	ret->n = (size_t)n;
 	return 0;
 }
 
-/* Whether the file of a .k is that of a message: 1, 0 or a negative errno. */
 static int
-is_committed(int received, int fd)
+read_file(int received, const char *key_name, struct buffer *ret)
+{
+	_cleanup_close_ int fd = -1;
+	char name[KNOWN_NAME_BYTES];
+	ssize_t n;
+	int r;
+
+	receipt_name(key_name, name);
+	fd = openat(received, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT ? -ENODATA : -errno;
+	do {
+		r = buffer_reserve(ret, 4096);
+		if (r)
+			return r < 0 ? r : -EFBIG;
+		n = read(fd, ret->p + ret->n, ret->allocated - ret->n);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		ret->n += n > 0 ? (size_t)n : 0;
+	} while (n != 0);
+	return 0;
+}
+
+int
+known_read_receipt(int received, int fd, const char *key_name, char ret_name[STORE_NAME_BYTES],
+	struct buffer *ret_answer)
+{
+	size_t n;
+	int r = read_attribute(fd, ret_answer);
+
+	ret_name[0] = 0;
+	if (r == -ENODATA && key_name)
+		r = read_file(received, key_name, ret_answer);
+	if (r < 0)
+		return r;
+	n = span_find(buffer_span(ret_answer), '\n');
+	if (n == ret_answer->n || n >= STORE_NAME_BYTES)
+		return -ENODATA; /* no program of ours wrote it */
+	memcpy(ret_name, ret_answer->p, n);
+	ret_name[n] = 0;
+	buffer_drop_front(ret_answer, n + 1);
+	return 0;
+}
+
+/* The name alone. */
+static int
+read_own_name(int received, int fd, const char *key_name, char ret_name[STORE_NAME_BYTES])
+{
+	struct buffer answer = BUFFER_INIT(SIZE_MAX / 2);
+	int r = known_read_receipt(received, fd, key_name, ret_name, &answer);
+
+	buffer_deinit(&answer);
+	return r;
+}
+
+/* Whether a file of a message, that of the .k name `key_name` or any, is committed: 1, 0 or a
+ * negative errno. */
+static int
+is_committed(int received, int fd, const char *key_name)
 {
 	char name[STORE_NAME_BYTES];
 	struct store_stem stem;
 	struct stat ours, there;
-	int r = known_read_name(fd, name);
+	int r = read_own_name(received, fd, key_name, name);
 
+	if (r < 0 && r != -ENODATA)
+		return r;
 	if (fstat(fd, &ours) < 0)
 		return -errno;
-	if (r == -ENODATA)
+	if (r == -ENODATA || !store_name_parse(name, "hl7", &stem))
 		return ours.st_nlink > 1;
-	if (r < 0 || !store_name_parse(name, "hl7", &stem)) /* what no program of ours wrote */
-		return r;
 	if (fstatat(received, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	return ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
+
+/* --- claims ---------------------------------------------------------------------------------- */
 
 /* Removes the name if it still is that of this file. */
 static int
@@ -226,7 +367,7 @@ judge_holder(int received, const char *name, struct span bytes, usec_t deadline,
 		r = disk_lock(fd, LOCK_EX, deadline);
 	if (r)
 		return r;
-	r = is_committed(received, fd);
+	r = is_committed(received, fd, name);
 	if (r == 1) {
 		*ret_twin = steal_fd(&fd);
 		return KNOWN_E_DUPLICATE;
@@ -244,7 +385,7 @@ known_find(int received, const struct known_key *key, struct span bytes,
 	int r = HOLDER_OTHER;
 	unsigned n;
 
-	for (n = 0; n < SAME_HASH_MAX && r == HOLDER_OTHER; n++) {
+	for (n = 0; n <= KNOWN_NUMBER_MAX && r == HOLDER_OTHER; n++) {
 		numbered_name(key, n, ret_name);
 		r = open_holder(received, ret_name, bytes, &fd);
 	}
@@ -255,7 +396,7 @@ known_find(int received, const struct known_key *key, struct span bytes,
 	if (r == -ETIMEDOUT)
 		return 0; /* in the middle of its commit: known_claim() waits */
 	if (r == 0)
-		r = is_committed(received, fd);
+		r = is_committed(received, fd, ret_name);
 	if (r <= 0)
 		return r;
 	*ret_fd = steal_fd(&fd);
@@ -279,7 +420,7 @@ known_claim(int received, int fd, const struct known_key *key, struct span bytes
 	unsigned n = 0, round;
 	int r = HOLDER_GONE;
 
-	for (round = 0; round < CLAIM_ROUNDS_MAX && n < SAME_HASH_MAX; round++) {
+	for (round = 0; round < CLAIM_ROUNDS_MAX && n <= KNOWN_NUMBER_MAX; round++) {
 		numbered_name(key, n, ret_name);
 		r = claim_name(received, fd, ret_name, bytes, deadline, ret_twin);
 		if (r != HOLDER_GONE && r != HOLDER_OTHER)
@@ -290,148 +431,48 @@ known_claim(int received, int fd, const struct known_key *key, struct span bytes
 	return r == HOLDER_OTHER ? 0 : -EBUSY;
 }
 
-static void
-answer_name(const char *name, char ret[KNOWN_NAME_BYTES])
-{
-	(void)snprintf(ret, KNOWN_NAME_BYTES, "%s", name);
-	ret[1] = 'a';
-}
+/* --- notes of control ids -------------------------------------------------------------------- */
 
 int
-known_keep_name(int fd, const char *name)
-{
-	if (fsetxattr(fd, NAME_ATTRIBUTE, name, strlen(name), 0) == 0)
-		return 0;
-	return errno == ENOTSUP || errno == EPERM ? 0 : -errno;
-}
-
-int
-known_keep_answer(int fd, struct span answer)
-{
-	if (fsetxattr(fd, ANSWER_ATTRIBUTE, answer.n ? (const void *)answer.p : "", answer.n, 0) ==
-		0)
-		return 0;
-	switch (errno) {
-	case ENOTSUP: /* no attributes here, none of this size, none for us */
-	case E2BIG:
-	case ENOSPC:
-	case ERANGE:
-	case EPERM: return KNOWN_E_NO_ATTRIBUTES;
-	default: return -errno;
-	}
-}
-
-int
-known_keep_answer_file(int received, const char *name, struct span answer)
+known_read_note(int received, const char *identity, char ret_name[STORE_NAME_BYTES])
 {
 	_cleanup_close_ int fd = -1;
-	char file[KNOWN_NAME_BYTES];
-	int r = disk_write_synced(received, answer, &fd);
+	int r = open_name(received, identity, &fd);
 
-	if (r < 0)
-		return r;
-	answer_name(name, file);
-	/* of a commit that was not finished */
-	if (unlinkat(received, file, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return disk_link(fd, received, file);
-}
-
-static int
-read_attribute(int fd, struct buffer *ret)
-{
-	ssize_t n = fgetxattr(fd, ANSWER_ATTRIBUTE, NULL, 0);
-	int r;
-
-	if (n < 0)
-		return errno == ENOTSUP ? -ENODATA : -errno;
-	r = buffer_reserve(ret, (size_t)n + 1); /* not 0, which would ask for the size again */
 	if (r)
-		return r < 0 ? r : -EFBIG;
-	n = fgetxattr(fd, ANSWER_ATTRIBUTE, ret->p, (size_t)n + 1);
-	if (n < 0)
-		return -errno;
-	ret->n = (size_t)n;
-	return 0;
-}
-
-static int
-read_file(int fd, struct buffer *ret)
-{
-	ssize_t n;
-	int r;
-
-	do {
-		r = buffer_reserve(ret, 4096);
-		if (r)
-			return r < 0 ? r : -EFBIG;
-		n = read(fd, ret->p + ret->n, ret->allocated - ret->n);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		ret->n += n > 0 ? (size_t)n : 0;
-	} while (n != 0);
-	return 0;
+		return r == HOLDER_GONE ? -ENOENT : r;
+	return read_own_name(received, fd, NULL, ret_name);
 }
 
 int
-known_read_answer(int received, int fd, const char *name, struct buffer *ret)
+known_note_first(int received, int fd, const struct known_key *key)
 {
-	_cleanup_close_ int file = -1;
-	char path[KNOWN_NAME_BYTES];
-	int r = read_attribute(fd, ret);
-
-	if (r != -ENODATA)
-		return r;
-	answer_name(name, path);
-	r = open_name(received, path, &file);
-	if (r == HOLDER_GONE)
-		return -ENODATA;
-	return r < 0 ? r : read_file(file, ret);
+	return disk_link(fd, received, key->identity);
 }
 
-int
-known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES])
+bool
+known_take_first_back(int received, int fd, const struct known_key *key)
 {
-	ssize_t n = readlinkat(received, key->identity, ret_name, STORE_NAME_BYTES - 1);
+	struct stat ours, there;
 
-	if (n < 0)
-		return -errno;
-	ret_name[n] = 0;
-	return 0;
-}
-
-int
-known_note_first(int received, const struct known_key *key, const char *name)
-{
-	return symlinkat(name, received, key->identity) < 0 ? -errno : 0;
-}
-
-int
-known_take_first_back(int received, const struct known_key *key, const char *name)
-{
-	char first[STORE_NAME_BYTES];
-	int r = known_first(received, key, first);
-
-	if (r < 0)
-		return r;
-	if (strcmp(first, name) != 0)
-		return -ENOENT;
-	return unlinkat(received, key->identity, 0) < 0 ? -errno : 0;
+	if (fstat(fd, &ours) < 0 ||
+		fstatat(received, key->identity, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	return ours.st_ino == there.st_ino && unlinkat(received, key->identity, 0) == 0;
 }
 
 /* Whether the note's message is gone; 1, 0 or a negative errno. */
 static int
 is_stale(int received, const char *identity)
 {
-	char first[STORE_NAME_BYTES];
-	ssize_t n = readlinkat(received, identity, first, sizeof(first) - 1);
+	_cleanup_close_ int fd = -1;
+	int r = open_name(received, identity, &fd);
 
-	if (n < 0)
-		return errno == ENOENT ? 0 : -errno;
-	first[n] = 0;
-	if (faccessat(received, first, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	if (r == 0)
+		r = is_committed(received, fd, NULL);
+	else if (r == HOLDER_GONE)
 		return 0;
-	return errno == ENOENT ? 1 : -errno;
+	return r < 0 ? r : r == 0;
 }
 
 int
@@ -456,6 +497,18 @@ known_forget_first(int received, const char *identity, bool dry_run, bool *ret_g
 	return r < 0 ? r : 0;
 }
 
+int
+known_has_first(int received, const struct known_key *key)
+{
+	bool gone = false;
+	int r;
+
+	if (faccessat(received, key->identity, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = known_forget_first(received, key->identity, false, &gone);
+	return r < 0 ? r : !gone;
+}
+
 /* The claim of the open file is dropped if nothing came of it. */
 static int
 forget_claim(int received, const char *name, int fd, bool dry_run, bool *ret_gone)
@@ -463,7 +516,7 @@ forget_claim(int received, const char *name, int fd, bool dry_run, bool *ret_gon
 	int r = disk_lock(fd, LOCK_EX, 0);
 
 	if (r == 0)
-		r = is_committed(received, fd);
+		r = is_committed(received, fd, name);
 	if (r < 0)
 		return r == -ETIMEDOUT ? 0 : r; /* in the middle of its commit */
 	*ret_gone = r == 0;

@@ -6,14 +6,16 @@
  *
  *   .kHASH    hard link to the message whose bytes have this hash
  *   .kHASH.N  the same where others have this hash too
- *   .aHASH    the answer that .kHASH got, where the file system keeps no extended attributes (and
- *             .aHASH.N); else it is the message's attribute user.hl7.ack
- *   .iHASH    symbolic link to the first message of this sender and control id
+ *   .aHASH    the receipt of .kHASH, where the file system has no room for it in the message's
+ *             extended attribute user.hl7.receipt (and .aHASH.N)
+ *   .iHASH    hard link to the first message of this sender and control id
+ *
+ * A receipt is the message's own name, a line feed, and the answer that it got.
  *
  * .k is linked before the message's own name, under a lock of the message's file that is held until
- * all is on disk. So a message is committed if its file has its own name in received/, which the
- * attribute user.hl7.name tells; where the file system keeps none, if it has a second name. If it
- * is not committed and nobody holds the lock, who held it died, and .k is free.
+ * all is on disk; .i behind it. So a message is committed if its file has in received/ the name
+ * that its receipt tells; where there is no receipt, as in a backup without attributes, if it has a
+ * second name. If it is not committed and nobody holds the lock, who held it died, and .k is free.
  */
 
 #include "base/buffer.h"
@@ -23,8 +25,12 @@
 enum {
 	KNOWN_E_SUCCESS,
 	KNOWN_E_DUPLICATE,     /* the same bytes are stored */
-	KNOWN_E_NO_ATTRIBUTES, /* the answer has to be a file of its own */
+	KNOWN_E_NO_ATTRIBUTES, /* the receipt has to be a file of its own */
 };
+
+/* The highest N: with 128 bits there is none, unless somebody made other messages with this hash.
+ */
+#define KNOWN_NUMBER_MAX 3
 
 /* ".kHASH" and ".kHASH.N", with their NUL. */
 #define KNOWN_KEY_BYTES  (2 + 32 + 1)
@@ -71,39 +77,41 @@ int known_find(int received, const struct known_key *key, struct span bytes,
 int known_claim(int received, int fd, const struct known_key *key, struct span bytes,
 	usec_t deadline, char ret_name[KNOWN_NAME_BYTES], int *ret_twin);
 
-/* Notes with the message's file, before that is synced and named, which name it will get. 0, also
- * where the file system keeps no attributes, or a negative errno. */
-int known_keep_name(int fd, const char *name);
+/* Keeps the receipt with the message's file, before that is synced and named; `answer` is empty for
+ * none. 0, KNOWN_E_NO_ATTRIBUTES or a negative errno. */
+int known_keep_receipt(int fd, const char *name, struct span answer);
 
-/* That name: 0, -ENODATA when none was noted, or another negative errno. */
-int known_read_name(int fd, char ret[STORE_NAME_BYTES]);
+/* The same in a file of its own, on disk but for its name, for the message that has the .k name
+ * `key_name`; after known_claim(), so that nobody else does. 0 or a negative errno. */
+int known_keep_receipt_file(
+	int received, const char *key_name, const char *name, struct span answer);
 
-/* Keeps the answer with the message's file, before that is synced and named; empty for none. 0,
- * KNOWN_E_NO_ATTRIBUTES or a negative errno. */
-int known_keep_answer(int fd, struct span answer);
+/* The receipt of the file behind a .k name, or, with a null `key_name`, of any file of a message,
+ * in its attributes. Each half is written where it is there: `ret_name` is "" otherwise. 0,
+ * -ENODATA when there is no receipt, or another negative errno. */
+int known_read_receipt(int received, int fd, const char *key_name, char ret_name[STORE_NAME_BYTES],
+	struct buffer *ret_answer);
 
-/* The same in a file of its own, on disk but for its name, for the message that has the .k name;
- * after known_claim(), so that nobody else does. 0 or a negative errno. */
-int known_keep_answer_file(int received, const char *name, struct span answer);
+/* Whether a message of this sender and id is there: 1, 0 or a negative errno. A note of one that is
+ * gone is removed. */
+int known_has_first(int received, const struct known_key *key);
 
-/* 0 with the answer, -ENODATA when none was kept, or a negative errno. */
-int known_read_answer(int received, int fd, const char *name, struct buffer *ret);
-
-/* The name of the first message of this sender and id: 0, -ENOENT or a negative errno. */
-int known_first(int received, const struct known_key *key, char ret_name[STORE_NAME_BYTES]);
+/* The name of the message that a note .iHASH is of: 0, -ENOENT, -ENODATA where it cannot be told,
+ * or another negative errno. */
+int known_read_note(int received, const char *identity, char ret_name[STORE_NAME_BYTES]);
 
 /* Removes the note .iHASH if its message is gone; *ret_gone says whether it was. `dry_run` only
  * asks. Another process may be writing a new note in its place, so this is done under a lock of the
  * folder. 0, -ETIMEDOUT or a negative errno. */
 int known_forget_first(int received, const char *identity, bool dry_run, bool *ret_gone);
 
-/* Removes .kHASH[.N] if it is of a commit that was never finished: its file has no other name, and
- * nobody holds its lock. 0 with whether it was, or a negative errno. */
+/* Removes .kHASH[.N] if it is of a commit that was never finished: its message is not committed,
+ * and nobody holds its lock. 0 with whether it was, or a negative errno. */
 int known_forget_claim(int received, const char *name, bool dry_run, bool *ret_gone);
 
-/* Notes that it is `name`. -EEXIST when there is one already. */
-int known_note_first(int received, const struct known_key *key, const char *name);
+/* Notes the message's file as the first. -EEXIST when there is one already. */
+int known_note_first(int received, int fd, const struct known_key *key);
 
-/* Removes that note while `name` is still there, so that nobody else does. -ENOENT when none says
- * so, or another negative errno. */
-int known_take_first_back(int received, const struct known_key *key, const char *name);
+/* Removes that note if it is this file's, while the message still has its own name, so that nobody
+ * else does. Whether it was. */
+bool known_take_first_back(int received, int fd, const struct known_key *key);

@@ -139,7 +139,7 @@ struct commit {
 	int fd;                       /* of its file, locked until the commit is over */
 	char claim[KNOWN_NAME_BYTES]; /* .k…, "" while it has none */
 	char twin[KNOWN_NAME_BYTES];  /* .k… of the same bytes */
-	bool answer_file;             /* the answer does not fit into the message's attributes */
+	bool receipt_file;            /* it does not fit into the message's attributes */
 	struct store_stem stem;
 	char name[STORE_NAME_BYTES];
 };
@@ -172,10 +172,8 @@ write_message(struct commit *c)
 	if (r < 0)
 		return r;
 	store_name_format(&c->stem, "hl7", c->name);
-	r = known_keep_name(c->fd, c->name);
-	if (r == 0)
-		r = known_keep_answer(c->fd, c->m->answer);
-	c->answer_file = r == KNOWN_E_NO_ATTRIBUTES;
+	r = known_keep_receipt(c->fd, c->name, c->m->answer);
+	c->receipt_file = r == KNOWN_E_NO_ATTRIBUTES;
 	return r < 0 ? r : disk_sync(c->fd);
 }
 
@@ -269,13 +267,14 @@ remove_entries(struct commit *c)
 }
 
 /* Takes back what was linked: the received file before its entries, as without it they do not
- * count. Where that stays, they count and stay as well, and so does the name by which a resend finds
- * it. Its note goes first: one that is left without its message tells that this was there for good.
+ * count. Where that stays, they count and stay as well, and so does the name by which a resend
+ * finds it. Its note goes first: one that is left without its message tells that this was there for
+ * good.
  */
 static void
 undo(struct commit *c)
 {
-	bool noted = known_take_first_back(c->s->received, &c->key, c->name) == 0;
+	bool noted = known_take_first_back(c->s->received, c->fd, &c->key);
 
 	if (unlinkat(c->s->received, c->name, 0) == 0 || errno == ENOENT) {
 		remove_entries(c);
@@ -283,22 +282,7 @@ undo(struct commit *c)
 	}
 	c->claim[0] = 0;
 	if (noted)
-		(void)known_note_first(c->s->received, &c->key, c->name);
-}
-
-/* The first message of this sender and id, if it is still there; its name is told. */
-static bool
-is_reused(struct commit *c)
-{
-	char first[STORE_NAME_BYTES];
-	bool gone;
-
-	if (known_first(c->s->received, &c->key, first) < 0)
-		return false;
-	if (faccessat(c->s->received, first, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return true;
-	(void)known_forget_first(c->s->received, c->key.identity, false, &gone);
-	return false;
+		(void)known_note_first(c->s->received, c->fd, &c->key);
 }
 
 /* From here on others see that these bytes are being stored. */
@@ -315,9 +299,9 @@ claim(struct commit *c, int *ret_twin)
 		c->claim[0] = 0;
 		return r == KNOWN_E_DUPLICATE ? STORE_E_DUPLICATE : r;
 	}
-	if (!c->answer_file || !c->claim[0])
+	if (!c->receipt_file || !c->claim[0])
 		return 0;
-	return known_keep_answer_file(c->s->received, c->claim, c->m->answer);
+	return known_keep_receipt_file(c->s->received, c->claim, c->name, c->m->answer);
 }
 
 static int
@@ -342,7 +326,7 @@ link_all(struct commit *c)
 	if (r == 0)
 		r = disk_link(c->fd, c->s->received, c->name);
 	if (r == 0) {
-		(void)known_note_first(c->s->received, &c->key, c->name);
+		(void)known_note_first(c->s->received, c->fd, &c->key);
 		r = disk_sync_dir(&c->s->received);
 	}
 	if (r < 0)
@@ -355,11 +339,9 @@ link_all(struct commit *c)
 static int
 read_receipt(struct store *s, const char *name, int twin, struct store_receipt *ret)
 {
-	int r = known_read_answer(s->received, twin, name, &ret->answer);
+	int r = known_read_receipt(s->received, twin, name, ret->name, &ret->answer);
 
 	ret->answered = r == 0;
-	if (known_read_name(twin, ret->name) < 0)
-		ret->name[0] = 0;
 	r = disk_sync_dir(&s->received);
 	return r < 0 ? r : STORE_E_DUPLICATE;
 }
@@ -384,7 +366,7 @@ commit_claimed(struct commit *c, struct store_receipt *ret)
 {
 	int r;
 
-	ret->reused = is_reused(c);
+	ret->reused = known_has_first(c->s->received, &c->key) == 1;
 	if (ret->reused && c->m->refuse_reused)
 		return STORE_E_REUSED;
 	r = link_all(c);

@@ -84,7 +84,7 @@ link_files(int dir, size_t n, size_t size, int all_names)
 	for (i = 0; i < n; i++) {
 		fd = unnamed(dir, size);
 		if (all_names)
-			(void)fsetxattr(fd, "user.hl7.ack", bytes, 200, 0);
+			(void)fsetxattr(fd, "user.hl7.receipt", bytes, 200, 0);
 		check(fsync(fd) == 0, "fsync");
 		(void)snprintf(name, sizeof(name), ".k%032zx-%d", i * 7919, (int)getpid());
 		if (all_names)
@@ -97,7 +97,7 @@ link_files(int dir, size_t n, size_t size, int all_names)
 
 			(void)snprintf(
 				other, sizeof(other), ".i%032zx-%d", i * 104729, (int)getpid());
-			check(symlinkat(name, dir, other) == 0, "symlinkat");
+			name_it(fd, dir, other);
 		}
 		check(fsync(dir) == 0, "fsync of the folder");
 		(void)close(fd);

@@ -190,7 +190,7 @@ def test_without_its_attribute_it_is_answered_anew(once):
     first = once()
     path = first.store.path / "received" / first.store.names()[0]
     try:
-        os.removexattr(path, "user.hl7.ack")
+        os.removexattr(path, "user.hl7.receipt")
     except OSError as e:
         pytest.skip(f"no attributes here: {e}")
     again = once()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """hl7-queue: each command, what its exit status says, and that it is right while messages flow."""
 import collections
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -83,12 +84,17 @@ def age(store, seconds, keep=lambda name: False):
     now = time.time() - seconds
     for path in [p for p in store.path.rglob("*") if re.match(r"20\d{6}T", p.name)]:
         if not keep(path.name):
-            path.rename(path.with_name(older(path.name, now)))
-    for path in (store.path / "received").glob(".i*"):
-        target = os.readlink(path)
-        if not keep(target):
-            path.unlink()
-            path.symlink_to(older(target, now))
+            path = path.rename(path.with_name(older(path.name, now)))
+            if path.parent.name == "received":
+                keep_receipt(path)
+
+
+def keep_receipt(path, answer=b"MSH|^~\\&|\rMSA|AA|1\r"):
+    """A message's file tells its own name."""
+    with contextlib.suppress(OSError):
+        _, _, answer = os.getxattr(path, "user.hl7.receipt").partition(b"\n")
+    with contextlib.suppress(OSError):  # a file system without attributes
+        os.setxattr(path, "user.hl7.receipt", path.name.encode() + b"\n" + answer)
 
 
 def older(name, at):
@@ -516,6 +522,13 @@ def corrupt_hard_link(store, _queue):
     path.rename(store.path.parent / "elsewhere.hl7")
 
 
+def note(store, name):
+    """A note of a control id, of a message of which it is all that is left."""
+    path = store.path / "received" / (".i" + "0" * 32)
+    path.touch(mode=0o640)
+    os.setxattr(path, "user.hl7.receipt", name.encode() + b"\nanswer")
+
+
 CORRUPTIONS = {
     "in both folders": (corrupt_both, {"error": ["waits in the queue as well"]}),
     "failed without a reason": (corrupt_no_reason, {"error": ["its reason is not there"]}),
@@ -531,16 +544,13 @@ CORRUPTIONS = {
     "other bytes": (corrupt_bytes, {"error": ["its bytes are not"]}),
     "stored twice": (corrupt_twice, {"error": ["is stored twice"], "warning": ["no .k name"]}),
     "a hard link elsewhere": (corrupt_hard_link, {
-        "error": ["another name outside", "never be delivered", "never be delivered"],
-        "leftover": [".i"]}),
+        "error": ["never be delivered", "never be delivered"], "leftover": [".k", ".i"]}),
     "no .k": (lambda s, q: [(s.path / "received" / n).unlink() for n in s.hidden("k")],
               {"warning": ["no .k name"]}),
     "an answer of none": (lambda s, q: write(s.path / "received" / (".a" + "0" * 32)),
                           {"leftover": [".a"]}),
-    "a note of none": (lambda s, q: (s.path / "received" / (".i" + "0" * 32)).symlink_to(
-        "20200101T000000.000000Z-1-1.hl7"), {"leftover": [".i"]}),
-    "a note of nonsense": (lambda s, q: (s.path / "received" / (".i" + "0" * 32)).symlink_to("/etc"),
-                           {"error": ["names no message"]}),
+    "a note of none": (lambda s, q: note(s, "20200101T000000.000000Z-1-1.hl7"), {"leftover": [".i"]}),
+    "a note of nonsense": (lambda s, q: note(s, "/etc"), {"error": ["names no message"]}),
     "empty": (lambda s, q: os.truncate(entry_of(s), 0), {"error": ["is empty"]}),
     "a folder": (lambda s, q: entry_of(s).unlink() or entry_of_name(s).mkdir(0o750),
                  {"error": ["no regular file"]}),
@@ -854,7 +864,7 @@ def fill(store, n_received, n_waiting):
         with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o640), "wb") as f:
             f.write(body)
         os.link(path, received / (".k" + hashlib.md5(body).hexdigest()))
-        os.symlink(stem + ".hl7", received / (".i" + hashlib.md5(body).hexdigest()))
+        os.link(path, received / (".i" + hashlib.md5(body).hexdigest()))
         if n >= n_received - n_waiting:
             os.link(path, waiting / (stem + ".000.hl7"))
 

@@ -12,6 +12,8 @@
 #include <sys/file.h>
 #include <sys/xattr.h>
 
+#define NAME "20260102T030405.000000Z-1-1.hl7"
+
 #define A SPAN("MSH|^~\\&|RIS|HOUSE|||||ADT^A01|1\rPID|1\r")
 #define B SPAN("MSH|^~\\&|RIS|HOUSE|||||ADT^A01|1\rPID|2\r")
 
@@ -379,8 +381,10 @@ static void
 assert_answer(int folder, int fd, const char *name, struct span expected)
 {
 	struct buffer b = BUFFER_INIT((size_t)1024 * 1024);
+	char own[STORE_NAME_BYTES];
 
-	assert_int_equal(known_read_answer(folder, fd, name, &b), 0);
+	assert_int_equal(known_read_receipt(folder, fd, name, own, &b), 0);
+	assert_string_equal(own, NAME);
 	assert_span_equal(buffer_span(&b), expected);
 	buffer_deinit(&b);
 }
@@ -410,12 +414,12 @@ answer_kept(void **state)
 	int folder = open_folder(p), fd = write_locked(folder, A), r;
 
 	memset(large, 'x', sizeof(large));
-	r = known_keep_answer(fd, c->answer);
+	r = known_keep_receipt(fd, NAME, c->answer);
 	assert_true(r == 0 || r == KNOWN_E_NO_ATTRIBUTES);
 	if (c->answer.n > 65536)
 		assert_int_equal(r, KNOWN_E_NO_ATTRIBUTES);
 	if (r == KNOWN_E_NO_ATTRIBUTES)
-		assert_int_equal(known_keep_answer_file(folder, ".kx", c->answer), 0);
+		assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, c->answer), 0);
 	assert_int_equal(names_in(p->root, 'a'), r == KNOWN_E_NO_ATTRIBUTES);
 	assert_answer(folder, fd, ".kx", c->answer);
 	cleanup_close(&fd);
@@ -428,8 +432,10 @@ no_answer_kept(void **state)
 {
 	_cleanup_close_ int folder = open_folder(*state), fd = write_locked(folder, A);
 	struct buffer b = BUFFER_INIT(1024);
+	char name[STORE_NAME_BYTES];
 
-	assert_int_equal(known_read_answer(folder, fd, ".kx", &b), -ENODATA);
+	assert_int_equal(known_read_receipt(folder, fd, ".kx", name, &b), -ENODATA);
+	assert_string_equal(name, "");
 	buffer_deinit(&b);
 }
 
@@ -439,8 +445,8 @@ answer_file_left_behind(void **state)
 {
 	_cleanup_close_ int folder = open_folder(*state), fd = write_locked(folder, A);
 
-	assert_int_equal(known_keep_answer_file(folder, ".kx", SPAN("one before")), 0);
-	assert_int_equal(known_keep_answer_file(folder, ".kx", SPAN("ours")), 0);
+	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("one before")), 0);
+	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("ours")), 0);
 	assert_answer(folder, fd, ".kx", SPAN("ours"));
 }
 
@@ -450,8 +456,8 @@ answer_files_of_one_hash(void **state)
 {
 	_cleanup_close_ int folder = open_folder(*state), fd = write_locked(folder, A);
 
-	assert_int_equal(known_keep_answer_file(folder, ".kx", SPAN("of one")), 0);
-	assert_int_equal(known_keep_answer_file(folder, ".kx.1", SPAN("of another")), 0);
+	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("of one")), 0);
+	assert_int_equal(known_keep_receipt_file(folder, ".kx.1", NAME, SPAN("of another")), 0);
 	assert_answer(folder, fd, ".kx", SPAN("of one"));
 	assert_answer(folder, fd, ".kx.1", SPAN("of another"));
 }
@@ -461,31 +467,75 @@ answer_beyond_the_maximum(void **state)
 {
 	_cleanup_close_ int folder = open_folder(*state), fd = write_locked(folder, A);
 	struct buffer b = BUFFER_INIT(8);
+	char name[STORE_NAME_BYTES];
 
-	assert_int_equal(known_keep_answer_file(folder, ".kx", SPAN("0123456789")), 0);
-	assert_int_equal(known_read_answer(folder, fd, ".kx", &b), -EFBIG);
-	if (fsetxattr(fd, "user.hl7.ack", "0123456789", 10, 0) == 0)
-		assert_int_equal(known_read_answer(folder, fd, ".kx", &b), -EFBIG);
+	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("0123456789")), 0);
+	assert_int_equal(known_read_receipt(folder, fd, ".kx", name, &b), -EFBIG);
+	if (fsetxattr(fd, "user.hl7.receipt", "0123456789", 10, 0) == 0)
+		assert_int_equal(known_read_receipt(folder, fd, ".kx", name, &b), -EFBIG);
 	buffer_deinit(&b);
 }
 
 /* --- control ids ----------------------------------------------------------------------------- */
 
+/* A committed message, with its receipt and its note; its descriptor. */
+static int
+put_noted(int folder, struct span bytes, const char *name)
+{
+	const struct known_key key = key_of(bytes);
+	int fd = write_locked(folder, bytes);
+
+	if (known_keep_receipt(fd, name, SPAN("answer")) != 0)
+		return fd; /* no attributes on this file system */
+	assert_int_equal(disk_link(fd, folder, name), 0);
+	assert_int_equal(known_note_first(folder, fd, &key), 0);
+	return fd;
+}
+
 static void
 first_of_an_id(void **state)
 {
-	_cleanup_close_ int folder = open_folder(*state);
+	_cleanup_close_ int folder = open_folder(*state), fd = -1, other = -1;
 	const struct known_key key = key_of(A);
 	char name[STORE_NAME_BYTES];
 
-	assert_int_equal(known_first(folder, &key, name), -ENOENT);
-	assert_int_equal(known_note_first(folder, &key, "a.hl7"), 0);
-	assert_int_equal(known_note_first(folder, &key, "b.hl7"), -EEXIST);
-	assert_int_equal(known_first(folder, &key, name), 0);
-	assert_string_equal(name, "a.hl7");
+	assert_int_equal(known_has_first(folder, &key), 0);
+	assert_int_equal(known_read_note(folder, key.identity, name), -ENOENT);
+	fd = put_noted(folder, A, NAME);
+	if (known_read_note(folder, key.identity, name) == -ENOENT)
+		skip();
+	assert_int_equal(known_read_note(folder, key.identity, name), 0);
+	assert_string_equal(name, NAME);
+	assert_int_equal(known_has_first(folder, &key), 1);
+	other = write_locked(folder, B);
+	assert_int_equal(known_note_first(folder, other, &key), -EEXIST);
+	assert_false(known_take_first_back(folder, other, &key));
+	assert_true(known_take_first_back(folder, fd, &key));
+	assert_int_equal(known_has_first(folder, &key), 0);
 }
 
-#define NAME "20260102T030405.000000Z-1-1.hl7"
+/* A name that is not its own. */
+static int
+disk_link_again(int folder)
+{
+	return linkat(folder, NAME, folder, "another", 0);
+}
+
+/* The note of a message that is gone is none, and makes way. */
+static void
+first_is_gone(void **state)
+{
+	_cleanup_close_ int folder = open_folder(*state), fd = put_noted(folder, A, NAME);
+	const struct known_key key = key_of(A);
+	bool gone = false;
+
+	if (disk_link_again(folder) < 0 || unlinkat(folder, NAME, 0) < 0)
+		skip();
+	assert_int_equal(known_forget_first(folder, key.identity, true, &gone), 0);
+	assert_true(gone);
+	assert_int_equal(known_has_first(folder, &key), 0);
+	assert_int_equal(known_note_first(folder, fd, &key), 0);
+}
 
 /* A hard link elsewhere, of a backup perhaps, does not make a commit of a claim whose owner died.
  */
@@ -498,11 +548,10 @@ dead_claim_with_another_name(void **state)
 	char claimed[KNOWN_NAME_BYTES];
 	int fd = write_locked(folder, A);
 
-	if (fsetxattr(fd, "user.hl7.name", "", 0, 0) < 0) {
+	if (known_keep_receipt(fd, NAME, SPAN("answer")) != 0) {
 		(void)close(fd);
 		skip(); /* no attributes on this file system */
 	}
-	assert_int_equal(known_keep_name(fd, NAME), 0);
 	assert_int_equal(known_claim(folder, fd, &key, A, SOON, claimed, &twin), 0);
 	assert_int_equal(disk_link(fd, folder, "backup"), 0);
 	(void)close(fd);
@@ -516,16 +565,16 @@ committed_by_its_own_name(void **state)
 	const struct place *p = *state;
 	const struct known_key key = key_of(A);
 	_cleanup_close_ int folder = open_folder(p), twin = -1;
-	char claimed[KNOWN_NAME_BYTES], name[STORE_NAME_BYTES];
+	char claimed[KNOWN_NAME_BYTES];
 	int fd = write_locked(folder, A);
+	bool kept = known_keep_receipt(fd, NAME, SPAN("answer")) == 0;
 
-	assert_int_equal(known_keep_name(fd, NAME), 0);
 	assert_int_equal(known_claim(folder, fd, &key, A, SOON, claimed, &twin), 0);
 	assert_int_equal(disk_link(fd, folder, NAME), 0);
-	if (known_read_name(fd, name) == 0)
-		assert_string_equal(name, NAME);
 	(void)close(fd);
 	assert_int_equal(find(folder, A), KNOWN_E_DUPLICATE);
+	if (kept)
+		assert_int_equal(disk_link_again(folder), 0);
 	assert_int_equal(unlinkat(folder, NAME, 0), 0);
 	assert_int_equal(find(folder, A), 0);
 }
@@ -552,5 +601,6 @@ main(void)
 	add_placed(&s, "answers of two messages with one hash", answer_files_of_one_hash);
 	add_placed(&s, "an answer beyond the maximum", answer_beyond_the_maximum);
 	add_placed(&s, "the first message of a control id", first_of_an_id);
+	add_placed(&s, "the first message of a control id is gone", first_is_gone);
 	return run_suite("known", &s);
 }

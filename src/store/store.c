@@ -210,7 +210,7 @@ has_entry_before(const struct store_message *m, size_t i)
 
 /* For each destination once. 0 or the first failure. */
 static int
-for_queues(struct commit *c, int (*call)(int *fd))
+for_queues(struct commit *c, int (*call)(struct store_queue *queue))
 {
 	struct store_queue *queue;
 	size_t i;
@@ -221,21 +221,27 @@ for_queues(struct commit *c, int (*call)(int *fd))
 		if (!queue)
 			return -ENOENT;
 		if (!has_entry_before(c->m, i))
-			r = call(&queue->fd);
+			r = call(queue);
 	}
 	return r;
 }
 
 static int
-lock_queue(int *fd)
+lock_queue(struct store_queue *queue)
 {
-	return disk_lock(*fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
+	return disk_lock(queue->fd, LOCK_SH, deadline_in(DISK_LOCK_WAIT_USEC));
 }
 
 static int
-unlock_queue(int *fd)
+sync_queue(struct store_queue *queue)
 {
-	(void)flock(*fd, LOCK_UN); /* what was not locked stays so */
+	return disk_sync_dir(&queue->fd);
+}
+
+static int
+unlock_queue(struct store_queue *queue)
+{
+	(void)flock(queue->fd, LOCK_UN); /* what was not locked stays so */
 	return 0;
 }
 
@@ -247,7 +253,7 @@ put_entries(struct commit *c)
 
 	for (i = 0; r == 0 && i < c->m->n_entries; i++)
 		r = put_entry(c, i);
-	return r == 0 ? for_queues(c, disk_sync_dir) : r;
+	return r == 0 ? for_queues(c, sync_queue) : r;
 }
 
 /* Without their received file the entries do not count; removing them only keeps the place tidy. */

@@ -73,7 +73,7 @@ facts_has_control_id(int fd, struct span control_id)
 	bool same;
 
 	/* nearly all files are none of it, and need no more than this look */
-	if (r < 0 || !memmem(bytes.p, bytes.n, control_id.p, control_id.n))
+	if (r < 0 || bytes.n == 0 || !memmem(bytes.p, bytes.n, control_id.p, control_id.n))
 		return r;
 	r = message_parse(&m, bytes);
 	same = r == 0 && span_eq(message_header_field(&m, 10), control_id);

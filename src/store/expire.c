@@ -231,10 +231,14 @@ take_known(const struct dirent *d, void *userdata)
 	struct known_name known;
 
 	count_file(s->x);
-	if (!known_name_parse(d->d_name, &known) || known.kind != KNOWN_CONTENT)
+	if (!known_name_parse(d->d_name, &known))
 		return 0;
 	file = retention_find(s->files, s->n_going, d->d_ino);
-	return file && file->stem.stamp ? remove_known(s, d->d_name, &known, file) : 0;
+	if (file && known.kind == KNOWN_IDENTITY) /* its message goes in this pass */
+		return s->x->o->dry_run ? 0 : remove_same(s->folder, d->d_name, d->d_ino);
+	if (!file || !file->stem.stamp || known.kind != KNOWN_CONTENT)
+		return 0;
+	return remove_known(s, d->d_name, &known, file);
 }
 
 static int
@@ -273,12 +277,23 @@ forget_answer(struct shelf *s, const char *name, struct known_name *known)
 	return s->x->o->dry_run ? 0 : remove_name(s->folder, name);
 }
 
+/* Whether a hidden name is that of a message that stays; without a look at its file. */
+static bool
+is_of_message(struct shelf *s, const struct dirent *d)
+{
+	return retention_find(staying(s), s->n - s->n_going, d->d_ino) ||
+	       (s->x->o->dry_run && retention_find(s->files, s->n_going, d->d_ino));
+}
+
 static int
-forget_note(struct shelf *s, const char *name)
+forget_note(struct shelf *s, const struct dirent *d)
 {
 	bool gone = false;
-	int r = known_forget_first(s->folder, name, s->x->o->dry_run, &gone);
+	int r;
 
+	if (is_of_message(s, d))
+		return 0;
+	r = known_forget_first(s->folder, d->d_name, s->x->o->dry_run, &gone);
 	s->x->result->n_leftovers += gone;
 	return r == -ETIMEDOUT ? 0 : r;
 }
@@ -289,8 +304,7 @@ forget_claim(struct shelf *s, const struct dirent *d)
 	bool gone;
 	int r;
 
-	if (retention_find(staying(s), s->n - s->n_going, d->d_ino) ||
-		(s->x->o->dry_run && retention_find(s->files, s->n_going, d->d_ino)))
+	if (is_of_message(s, d))
 		return 0;
 	r = known_forget_claim(s->folder, d->d_name, s->x->o->dry_run, &gone);
 	s->x->result->n_leftovers += gone;
@@ -309,7 +323,7 @@ take_leftover(const struct dirent *d, void *userdata)
 	switch (known.kind) {
 	case KNOWN_CONTENT: return forget_claim(s, d);
 	case KNOWN_ANSWER: return forget_answer(s, d->d_name, &known);
-	case KNOWN_IDENTITY: return forget_note(s, d->d_name);
+	case KNOWN_IDENTITY: return forget_note(s, d);
 	}
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/disk.h"
+#include "store/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -317,6 +318,23 @@ read_own_name(int received, int fd, const char *key_name, char ret_name[STORE_NA
 	return r;
 }
 
+static int
+is_message_of(const struct dirent *d, void *userdata)
+{
+	const ino_t *inode = userdata;
+	struct store_stem stem;
+
+	return d->d_ino == *inode && store_name_parse(d->d_name, "hl7", &stem);
+}
+
+/* Looks through the whole folder: 1, 0 or a negative errno. Only where there is no receipt, as in a
+ * backup that left attributes out. */
+static int
+has_message_name(int received, ino_t inode)
+{
+	return folder_read(received, is_message_of, &inode);
+}
+
 /* Whether a file of a message, that of the .k name `key_name` or any, is committed: 1, 0 or a
  * negative errno. */
 static int
@@ -332,7 +350,7 @@ is_committed(int received, int fd, const char *key_name)
 	if (fstat(fd, &ours) < 0)
 		return -errno;
 	if (r == -ENODATA || !store_name_parse(name, "hl7", &stem))
-		return ours.st_nlink > 1;
+		return has_message_name(received, ours.st_ino);
 	if (fstatat(received, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	return ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;

@@ -14,8 +14,8 @@
  *
  * .k is linked before the message's own name, under a lock of the message's file that is held until
  * all is on disk; .i behind it. So a message is committed if its file has in received/ the name
- * that its receipt tells; where there is no receipt, as in a backup without attributes, if it has a
- * second name. If it is not committed and nobody holds the lock, who held it died, and .k is free.
+ * that its receipt tells; without a receipt, as in a backup that left attributes out, none is
+ * known. If it is not committed and nobody holds the lock, who held it died, and .k is free.
  */
 
 #include "base/buffer.h"

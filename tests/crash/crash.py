@@ -340,7 +340,7 @@ class Snapshot:
             self.received[message[1]] = path.read_bytes()
         elif hidden:
             kind = self.hidden[hidden[1]]
-            kind[name] = os.readlink(path) if hidden[1] == "i" else path.read_bytes()
+            kind[name] = path.read_bytes()
         else:
             self.problems.append(f"received/{name}")
 
@@ -400,13 +400,14 @@ def check_known(snapshot, messages, complete, problems):
         if data not in known:
             problems.append(f"received/{name} is none of the messages")
     for name, data in snapshot.hidden["a"].items():
-        if not data.startswith(b"MSH"):
-            problems.append(f"received/{name} is no answer: {data[:40]!r}")
-    for name, target in snapshot.hidden["i"].items():
-        if not Snapshot.RECEIVED.match(target):
-            problems.append(f"received/{name} names {target}")
-        elif complete and target[:-4] not in snapshot.received:
-            problems.append(f"received/{name} names {target}, which is not there")
+        own, _, answer = data.partition(b"\n")
+        if not Snapshot.RECEIVED.match(own.decode("latin-1")) or not answer.startswith(b"MSH"):
+            problems.append(f"received/{name} is no receipt: {data[:80]!r}")
+    for name, data in snapshot.hidden["i"].items():
+        if data not in known:
+            problems.append(f"received/{name} is none of the messages")
+        elif complete and data not in snapshot.received.values():
+            problems.append(f"received/{name} is of a message that is not there")
     if complete and len(snapshot.hidden["k"]) != len(messages):
         problems.append(f"{len(snapshot.hidden['k'])} keys of {len(messages)} messages")
 
@@ -416,7 +417,7 @@ def check_links(snapshot, problems):
     inodes = {}
     for stem in snapshot.received:
         inodes[os.lstat(snapshot.path / "received" / f"{stem}.hl7").st_ino] = stem
-    for name in snapshot.hidden["k"]:
+    for name in [*snapshot.hidden["k"], *snapshot.hidden["i"]]:
         if os.lstat(snapshot.path / "received" / name).st_ino not in inodes:
             problems.append(f"received/{name} is another file than its message")
 

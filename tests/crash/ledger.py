@@ -95,9 +95,6 @@ class Ledger:
             self.problems.append(f"a name for what is not on disk: {call}")
         self.name(call.path(2), call.string(3).decode())
 
-    def on_symlinkat(self, call):
-        self.name(call.path(1), call.string(2).decode())
-
     def on_mkdirat(self, call):
         path = os.path.join(call.path(0) or "", call.string(1).decode())
         self.name(*os.path.split(path))

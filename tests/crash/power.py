@@ -97,8 +97,6 @@ class Disk:
 
     @staticmethod
     def read_inode(path):
-        if os.path.islink(path):
-            return Inode("link", os.readlink(path).encode(), synced=True)
         with open(path, "rb") as f:
             inode = Inode("file", f.read(), synced=True)
         for name in os.listxattr(path):
@@ -193,10 +191,6 @@ class Disk:
         number = re.search(r'"/proc/self/fd/(\d+)"', call.args)
         self.change((self.place(call.path(2)), call.string(3).decode(),
                      self.open[int(number.group(1))]))
-
-    def on_symlinkat(self, call):
-        self.change((self.place(call.path(1)), call.string(2).decode(),
-                     Inode("link", call.string(0), synced=True)))
 
     def on_mkdirat(self, call):
         path = os.path.join(call.path(0) or "", call.string(1).decode())
@@ -298,8 +292,6 @@ def build(names, parent):
         path = os.path.join(parent, *place)
         if kind == "dir":
             os.mkdir(path, 0o750)
-        elif kind == "link":
-            os.symlink(data.decode(), path)
         elif number in made:
             os.link(made[number], path)
         else:

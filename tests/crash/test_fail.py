@@ -23,7 +23,6 @@ ERRORS = {
     "pwrite64": ["ENOSPC"],
     "fsync": ["ENOSPC"],
     "linkat": ["ENOSPC", "ENOMEM"],
-    "symlinkat": ["ENOSPC", "ENOMEM"],
     "unlinkat": ["ENOMEM"],
     "mkdirat": ["ENOSPC", "ENOMEM"],
     "renameat2": ["ENOSPC", "ENOMEM"],
@@ -32,7 +31,6 @@ ERRORS = {
     "fstatfs": ["ENOMEM"],
     "newfstatat": ["ENOMEM"],
     "faccessat2": ["ENOMEM"],
-    "readlinkat": ["ENOMEM"],
     "flock": ["ENOMEM"],
     "mmap": ["ENOMEM"],
     "munmap": ["ENOMEM"],
@@ -54,17 +52,17 @@ OF_THE_PEER = ("recvfrom", "sendto", "ppoll", "mmap", "brk")
 
 # The calls that a disk fails when it is full, or broken
 OF_THE_DISK = {
-    "ENOSPC": ("openat", "write", "pwrite64", "fsync", "linkat", "symlinkat", "mkdirat",
+    "ENOSPC": ("openat", "write", "pwrite64", "fsync", "linkat", "mkdirat",
                "renameat2", "fsetxattr"),
-    "EIO": ("openat", "write", "pwrite64", "fsync", "linkat", "symlinkat", "mkdirat", "renameat2",
-            "fsetxattr", "fgetxattr", "unlinkat", "fstatfs", "newfstatat", "readlinkat",
+    "EIO": ("openat", "write", "pwrite64", "fsync", "linkat", "mkdirat", "renameat2",
+            "fsetxattr", "fgetxattr", "unlinkat", "fstatfs", "newfstatat",
             "faccessat2", "getdents64", "pread64", "utimensat"),
     "EMFILE": ("openat", "socket"),
-    "ENOMEM": ("openat", "mmap", "brk", "linkat", "symlinkat", "unlinkat", "mkdirat"),
+    "ENOMEM": ("openat", "mmap", "brk", "linkat", "unlinkat", "mkdirat"),
 }
 
 # What the ledger reads
-TRACED = ("openat,close,write,pwrite64,fsetxattr,fsync,linkat,symlinkat,mkdirat,renameat2,unlinkat,"
+TRACED = ("openat,close,write,pwrite64,fsetxattr,fsync,linkat,mkdirat,renameat2,unlinkat,"
           "sendto,recvfrom")
 
 

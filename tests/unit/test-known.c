@@ -46,6 +46,7 @@ write_locked(int folder, struct span bytes)
 
 	assert_int_equal(disk_write(folder, bytes, &fd), 0);
 	assert_int_equal(disk_lock(fd, LOCK_EX, 0), 0);
+	assert_int_equal(known_keep_receipt(fd, NAME, SPAN("answer")), 0);
 	return fd;
 }
 
@@ -131,7 +132,7 @@ found_after_the_commit(void **state)
 	assert_int_equal(known_claim(folder, fd, &key, A, SOON, name, &twin), 0);
 	assert_string_equal(name, key.content);
 	assert_int_equal(find(folder, A), 0);
-	assert_int_equal(disk_link(fd, folder, "a.hl7"), 0);
+	assert_int_equal(disk_link(fd, folder, NAME), 0);
 	assert_int_equal(find(folder, A), 0); /* linked, but perhaps not on disk yet */
 	assert_int_equal(claim(folder, A, name), -ETIMEDOUT);
 	cleanup_close(&fd);
@@ -150,7 +151,7 @@ many_look(void **state)
 	const struct known_key key = key_of(A);
 	char name[KNOWN_NAME_BYTES];
 
-	put(folder, A, "a.hl7");
+	put(folder, A, NAME);
 	assert_int_equal(known_find(folder, &key, A, name, &first), KNOWN_E_DUPLICATE);
 	assert_int_equal(known_find(folder, &key, A, name, &second), KNOWN_E_DUPLICATE);
 	assert_string_equal(name, key.content);
@@ -163,8 +164,8 @@ removed_by_hand(void **state)
 	const struct place *p = *state;
 	char name[KNOWN_NAME_BYTES];
 
-	put(folder, A, "a.hl7");
-	assert_int_equal(unlinkat(folder, "a.hl7", 0), 0);
+	put(folder, A, NAME);
+	assert_int_equal(unlinkat(folder, NAME, 0), 0);
 	assert_int_equal(find(folder, A), 0);
 	assert_int_equal(claim(folder, A, name), 0);
 	assert_int_equal(names_in(p->root, 'k'), 1);
@@ -191,7 +192,7 @@ hold(const void *userdata)
 		return 2;
 	if (what == 'd')
 		(void)raise(SIGKILL);
-	if (what == 'c' && disk_link(fd, folder, "a.hl7") != 0)
+	if (what == 'c' && disk_link(fd, folder, NAME) != 0)
 		return 3;
 	if (what == 'r' && unlinkat(folder, name, 0) != 0)
 		return 4;
@@ -295,7 +296,7 @@ same_hash_other_bytes(void **state)
 
 	forge(folder, key.content, B, "b.hl7");
 	assert_int_equal(find(folder, A), 0);
-	put(folder, A, "a.hl7");
+	put(folder, A, NAME);
 	(void)snprintf(wanted, sizeof(wanted), "%s.1", key.content);
 	assert_int_equal(find(folder, A), KNOWN_E_DUPLICATE);
 	assert_int_equal(claim(folder, A, name), KNOWN_E_DUPLICATE);
@@ -316,7 +317,7 @@ same_hash_last_byte_differs(void **state)
 	other[sizeof(other) - 1] = 1;
 	forge(folder, key.content, span_of(other, sizeof(other)), "b.hl7");
 	assert_int_equal(find(folder, span_of(bytes, sizeof(bytes))), 0);
-	put(folder, span_of(bytes, sizeof(bytes)), "a.hl7");
+	put(folder, span_of(bytes, sizeof(bytes)), NAME);
 	assert_int_equal(find(folder, span_of(bytes, sizeof(bytes))), KNOWN_E_DUPLICATE);
 }
 
@@ -419,6 +420,8 @@ answer_kept(void **state)
 	if (c->answer.n > 65536)
 		assert_int_equal(r, KNOWN_E_NO_ATTRIBUTES);
 	if (r == KNOWN_E_NO_ATTRIBUTES)
+		assert_int_equal(fremovexattr(fd, "user.hl7.receipt"), 0);
+	if (r == KNOWN_E_NO_ATTRIBUTES)
 		assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, c->answer), 0);
 	assert_int_equal(names_in(p->root, 'a'), r == KNOWN_E_NO_ATTRIBUTES);
 	assert_answer(folder, fd, ".kx", c->answer);
@@ -434,6 +437,7 @@ no_answer_kept(void **state)
 	struct buffer b = BUFFER_INIT(1024);
 	char name[STORE_NAME_BYTES];
 
+	assert_int_equal(fremovexattr(fd, "user.hl7.receipt"), 0);
 	assert_int_equal(known_read_receipt(folder, fd, ".kx", name, &b), -ENODATA);
 	assert_string_equal(name, "");
 	buffer_deinit(&b);
@@ -445,6 +449,7 @@ answer_file_left_behind(void **state)
 {
 	_cleanup_close_ int folder = open_folder(*state), fd = write_locked(folder, A);
 
+	assert_int_equal(fremovexattr(fd, "user.hl7.receipt"), 0);
 	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("one before")), 0);
 	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("ours")), 0);
 	assert_answer(folder, fd, ".kx", SPAN("ours"));
@@ -456,6 +461,7 @@ answer_files_of_one_hash(void **state)
 {
 	_cleanup_close_ int folder = open_folder(*state), fd = write_locked(folder, A);
 
+	assert_int_equal(fremovexattr(fd, "user.hl7.receipt"), 0);
 	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("of one")), 0);
 	assert_int_equal(known_keep_receipt_file(folder, ".kx.1", NAME, SPAN("of another")), 0);
 	assert_answer(folder, fd, ".kx", SPAN("of one"));
@@ -469,6 +475,7 @@ answer_beyond_the_maximum(void **state)
 	struct buffer b = BUFFER_INIT(8);
 	char name[STORE_NAME_BYTES];
 
+	assert_int_equal(fremovexattr(fd, "user.hl7.receipt"), 0);
 	assert_int_equal(known_keep_receipt_file(folder, ".kx", NAME, SPAN("0123456789")), 0);
 	assert_int_equal(known_read_receipt(folder, fd, ".kx", name, &b), -EFBIG);
 	if (fsetxattr(fd, "user.hl7.receipt", "0123456789", 10, 0) == 0)

@@ -5,7 +5,6 @@
 #include "store/folder.h"
 #include "store/order.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -536,24 +535,21 @@ add_destination(struct queue_names *names, const char *name)
 }
 
 static int
+take_folder(const struct dirent *d, void *userdata)
+{
+	return d->d_type == DT_DIR || d->d_type == DT_UNKNOWN ? add_destination(userdata, d->d_name)
+							      : 0;
+}
+
+static int
 add_folders(int root, const char *kind, struct queue_names *names)
 {
 	_cleanup_close_ int fd = -1;
-	const struct dirent *d;
-	DIR *dir;
 	int r = disk_open_existing_dir(root, kind, &fd);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	dir = fdopendir(fd);
-	if (!dir)
-		return -errno;
-	(void)steal_fd(&fd);
-	while (r == 0 && (d = readdir(dir)))
-		if (d->d_type == DT_DIR || d->d_type == DT_UNKNOWN)
-			r = add_destination(names, d->d_name);
-	(void)closedir(dir);
-	return r;
+	return folder_read(fd, take_folder, names);
 }
 
 static int

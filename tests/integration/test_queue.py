@@ -15,7 +15,7 @@ import time
 import pytest
 
 import hl7test
-from hl7test import BUILD, EXIT_NO_INPUT, EXIT_USAGE, message, missing
+from hl7test import BUILD, EXIT_NO_INPUT, EXIT_USAGE, environment, message, missing, need
 
 QUEUE = BUILD / "src" / "queue" / "hl7-queue"
 HOUR, DAY = 3600, 86400
@@ -680,6 +680,23 @@ def test_expire_minds_what_waits_and_failed(queue, take, store):
     deliver_all(store)
     assert removed(queue(*arguments))[:3] == (1, 0, 0)
     clean(queue)
+
+
+def test_expire_removes_nothing_when_it_cannot_see_what_waits(run, take, store, tmp_path):
+    """Each reading of a folder fails in turn, by strace's fault injection: a queue that was not seen holds nothing."""
+    take(message("ID1"), message("ID2"))
+    age(store, 100 * DAY)
+    before = store.names(), store.entries("ris"), store.entries("pacs")
+    trace = tmp_path / "trace"
+    for n in range(1, 100):
+        done = run([need("strace"), "-o", trace, "-e", f"inject=getdents64:error=EIO:when={n}",
+                    QUEUE, f"--store={store.path}", "expire", "--keep-received=1d"],
+                   env=environment(ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"))
+        assert (store.names(), store.entries("ris"), store.entries("pacs")) == before, n
+        if "INJECTED" not in trace.read_text():
+            break
+        assert done.returncode != 0, n
+    assert done.returncode == 0 and n > 10
 
 
 def test_expire_by_size(queue, take, store):

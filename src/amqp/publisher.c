@@ -273,6 +273,7 @@ probe(struct publisher *p, usec_t deadline)
 	if (p->settings->broker.exchange[0])
 		return 0;
 	p->n_sent++;
+	p->returned = false;
 	r = broker_send_method(&p->broker, AMQP_BASIC_PUBLISH_METHOD, &publish, deadline);
 	if (r == 0)
 		r = broker_send_properties(&p->broker, &properties, 1, deadline);

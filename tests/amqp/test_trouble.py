@@ -83,6 +83,19 @@ def test_restart(amqp, node, queue, how):
     check_queue(process, sent, *take(node, queue))
 
 
+def test_lost_behind_one_that_was_unroutable(amqp, node, queue):
+    """The next connection knows nothing of it."""
+    process = amqp("--declare=no")
+    assert process.peer.ask(message("ID1")).code == "CR"
+    connection = node.connect()
+    connection.channel().queue_declare(queue, durable=True)
+    connection.close()
+    node.control("close_all_connections", "test")
+    assert process.peer.ask(message("ID2")).code == "CA"
+    assert [e["HL7_AMQP_RESULT"] for e in wait_for_log(process, 2)] == ["unroutable", "confirmed"]
+    assert node.bodies(queue) == [message("ID2")]
+
+
 @pytest.mark.parametrize("kind", ["disk", "memory"])
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "new"])
 def test_alarm(amqp, node, queue, kind, connected):

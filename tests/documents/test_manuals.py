@@ -341,3 +341,9 @@ def test_installed():
                           text=True, check=True)
     for page in PAGES:
         assert f"/usr/share/man/man{page.suffix[1:]}/{page.name}" in done.stdout
+
+
+def test_nobody_is_told_to_delete_files_of_the_store():
+    """What waits or failed would go with them; hl7-queue expire minds that."""
+    for path in [*PAGES, SOURCE / "README.md"]:
+        assert not re.search(r"find /var/lib.*-delete|\brm .*/var/lib", path.read_text(encoding="utf-8")), path.name

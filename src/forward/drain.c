@@ -135,7 +135,6 @@ set_state(struct drain *d, enum state_kind kind)
 static void
 note_error(struct drain *d, const char *error, enum state_kind kind)
 {
-	d->state.n_retries++;
 	d->state.last_error_usec = clock_realtime_usec();
 	(void)snprintf(d->state.last_error, sizeof(d->state.last_error), "%s", error);
 	set_state(d, kind);
@@ -150,6 +149,7 @@ note_down(struct drain *d, const char *error)
 	}
 	d->n_tries++;
 	d->retry_at_usec = deadline_in(backoff_pause(&d->backoff, d->n_tries));
+	d->state.n_retries++;
 	note_error(d, error, STATE_DOWN);
 }
 
@@ -274,6 +274,7 @@ hold_back(struct drain *d, struct work *w)
 	w->hold->n_errors = w->n_errors;
 	w->hold->n_rejects = w->n_rejects;
 	w->hold->due_usec = deadline_in(backoff_pause(&d->backoff, w->n_tries));
+	d->state.n_retries++;
 	note_error(d, w->delivery.error, alone ? STATE_DELIVERING : STATE_DOWN);
 	return STEP_HELD;
 }

@@ -216,6 +216,8 @@ def test_error_then_failed(forward, queue, serve, code, option, tries):
     assert (reason["answer"], reason["tries"], reason["destination"]) == (code, str(tries), NAME)
     held = [(HELD, {"HL7_ACK": code, "HL7_TRIES": 1})] if tries > 1 else []
     check_log(process.log, [*held, (FAILED, {"HL7_ACK": code, "HL7_TRIES": tries}), DELIVERED])
+    state = queue.state()
+    assert (state["delivered"], state["failed"], state["retries"]) == ("1", "1", str(tries - 1))
 
 
 def test_error_text_goes_nowhere(forward, queue, serve):

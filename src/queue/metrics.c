@@ -224,6 +224,15 @@ write_file(const char *path, const struct figures *f, const struct usage *u)
 	return r;
 }
 
+/* A device such as /dev/null, which a file must not take the place of. */
+static bool
+is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 static int
 write_figures(const struct options *o, const struct figures *f, const struct usage *u)
 {
@@ -232,6 +241,10 @@ write_figures(const struct options *o, const struct figures *f, const struct usa
 	if (!o->output) {
 		print_all(stdout, f, u);
 		return EXIT_OK;
+	}
+	if (is_special(o->output)) {
+		(void)fprintf(stderr, "hl7-queue: %s: is no regular file\n", o->output);
+		return EXIT_IO;
 	}
 	r = write_file(o->output, f, u);
 	if (r == 0)

@@ -392,6 +392,9 @@ def test_metrics(queue, take, store, tmp_path):
     assert parse_metrics(path.read_text())["hl7_queue_messages", "ris"] == 2
     assert list(tmp_path.glob("x.prom*")) == [path]
     queue("metrics", f"--output={tmp_path}/no/x.prom", status=hl7test.EXIT_IO)
+    os.mkfifo(tmp_path / "fifo")
+    queue("metrics", f"--output={tmp_path}/fifo", status=hl7test.EXIT_IO)
+    assert (tmp_path / "fifo").is_fifo(), "a device stays what it is"
 
 
 def test_metrics_for_the_older_parser(queue, take):

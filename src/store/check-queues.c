@@ -201,6 +201,7 @@ judge_waiting(struct destination *t)
 
 	for (i = 0; r == 0 && i < t->waiting.n; i++) {
 		r = queue_counts(&t->q, &t->waiting.items[i]);
+		t->c->counts->n_waiting += r == 0;
 		if (r == QUEUE_E_UNCOMMITTED)
 			r = add_entry(&suspects, &t->waiting.items[i]);
 	}
@@ -259,7 +260,6 @@ check_entries(struct destination *t)
 		r = check_files(t->c, t->q.waiting, t->queue_path, &t->waiting);
 	if (r == 0)
 		r = check_files(t->c, t->q.failed, t->failed_path, &t->failed);
-	t->c->counts->n_waiting += t->waiting.n;
 	t->c->counts->n_failed += t->failed.n;
 	return r;
 }

@@ -597,6 +597,7 @@ def test_check_finds(queue, take, store, name):
 def test_leftovers_are_cleared_away(queue, take, store):
     take(message("ID1"))
     corrupt_unfinished(store, queue)
+    assert "\n0 received, 0 rejected, 0 waiting, 0 failed: " in queue("check").text, "what does not count is not counted"
     queue("expire")
     clean(queue)
     assert not store.hidden("k") and not store.entries("ris")

@@ -132,8 +132,8 @@ add_stems(struct stems *held, struct queue_list *list, int r)
 {
 	size_t i;
 
-	if (r == 0 && list->n == QUEUE_LIST_MAX)
-		r = -E2BIG; /* there may be more, which would hold messages unseen */
+	if (r == 0 && list->n_later > 0)
+		r = -E2BIG; /* there are more, which would hold messages unseen */
 	for (i = 0; r == 0 && i < list->n; i++)
 		r = stems_add(held, &list->items[i].stem);
 	queue_list_deinit(list);

@@ -65,6 +65,7 @@ queue_open(struct queue *q, const char *path, const char *name, bool make)
 	int r;
 
 	*q = QUEUE_NULL;
+	q->list_max = QUEUE_LIST_MAX;
 	if (!store_destination_is_valid(span_str(name)))
 		return -EINVAL;
 	(void)snprintf(q->name, sizeof(q->name), "%s", name);
@@ -110,6 +111,16 @@ compare_entries(const void *a, const void *b)
 	return store_entry_compare(a, b);
 }
 
+/* Makes room in a list that is full, of those that come last. */
+static void
+drop_last(struct queue_list *list)
+{
+	qsort(list->items, list->n, sizeof(*list->items), compare_entries);
+	list->n_later += list->n - list->n / 2;
+	list->n /= 2;
+	list->last = list->items[list->n - 1];
+}
+
 static int
 take_name(const struct dirent *d, void *userdata)
 {
@@ -120,15 +131,21 @@ take_name(const struct dirent *d, void *userdata)
 		list->n_foreign += d->d_name[0] != '.';
 		return 0;
 	}
-	return list->n < QUEUE_LIST_MAX ? add_name(list, &entry) : 0;
+	if (list->n_later > 0 && store_entry_compare(&entry, &list->last) > 0) {
+		list->n_later++;
+		return 0;
+	}
+	if (list->n == list->max)
+		drop_last(list);
+	return add_name(list, &entry);
 }
 
 static int
-list_folder(int folder, struct queue_list *ret)
+list_folder(const struct queue *q, int folder, struct queue_list *ret)
 {
 	int r;
 
-	*ret = (struct queue_list){ 0 };
+	*ret = (struct queue_list){ .max = q->list_max };
 	if (folder < 0)
 		return 0;
 	r = folder_read(folder, take_name, ret);
@@ -142,7 +159,7 @@ list_folder(int folder, struct queue_list *ret)
 int
 queue_list_waiting(const struct queue *q, struct queue_list *ret)
 {
-	return list_folder(q->waiting, ret);
+	return list_folder(q, q->waiting, ret);
 }
 
 /* The last time that a commit got. */
@@ -170,7 +187,7 @@ int
 queue_list_ready(struct queue *q, struct queue_list *ret)
 {
 	usec_t horizon = later(later(clock_realtime_usec(), last_stamp(q)), q->newest);
-	int r = list_folder(q->waiting, ret);
+	int r = list_folder(q, q->waiting, ret);
 
 	if (r < 0 || ret->n == 0)
 		return r;
@@ -185,7 +202,7 @@ queue_list_ready(struct queue *q, struct queue_list *ret)
 int
 queue_list_failed(const struct queue *q, struct queue_list *ret)
 {
-	return list_folder(q->failed, ret);
+	return list_folder(q, q->failed, ret);
 }
 
 void
@@ -455,7 +472,7 @@ queue_sweep(const struct queue *q, size_t *ret_n)
 	r = disk_lock(lock, LOCK_EX, 0);
 	if (r < 0)
 		return r == -ETIMEDOUT ? QUEUE_E_BUSY : r;
-	r = list_folder(q->waiting, &list);
+	r = list_folder(q, q->waiting, &list);
 	if (r == 0)
 		r = sweep(q, &list, ret_n);
 	queue_list_deinit(&list);

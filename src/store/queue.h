@@ -29,7 +29,8 @@ struct queue {
 	int root, received;
 	int waiting, failed; /* -1 where there is none */
 	int moves;
-	usec_t newest; /* stamp in a listing so far */
+	usec_t newest;   /* stamp in a listing so far */
+	size_t list_max; /* entries in one listing */
 	char name[STORE_DESTINATION_BYTES];
 };
 
@@ -42,7 +43,7 @@ struct queue {
 int queue_open(struct queue *q, const char *path, const char *name, bool make);
 void queue_close(struct queue *q);
 
-/* Entries of one folder that one listing holds at most. */
+/* Entries that one listing holds at most, about 130 MB of them: the first in order. */
 #define QUEUE_LIST_MAX ((size_t)4000000)
 
 /* Names of entries, in the order of their commits. */
@@ -50,7 +51,9 @@ struct queue_list {
 	struct store_entry_name *items; /* owned */
 	size_t n, allocated;
 	size_t n_foreign; /* other names in the folder, hidden ones not counted */
-	size_t n_later;   /* entries that the next listing will have: queue_list_ready() */
+	size_t n_later;   /* entries left out, for a later listing: none is before one of these */
+	size_t max;
+	struct store_entry_name last; /* with n_later: none behind it is taken */
 };
 
 /* What is in queue/NAME or failed/NAME, whether it counts or not; other names are left out. 0 or a

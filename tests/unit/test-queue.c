@@ -123,6 +123,23 @@ in_order(void **state)
 	assert_int_equal(files_in(c->p->received), MESSAGES); /* stays */
 }
 
+/* A listing with less room has the first ones, in order, and counts the others. */
+static void
+first_ones(void **state)
+{
+	struct scene *c = *state;
+	struct queue_list list;
+	size_t i;
+
+	c->q.list_max = MESSAGES;
+	assert_int_equal(queue_list_waiting(&c->q, &list), 0);
+	assert_in_range(list.n, 1, MESSAGES);
+	assert_int_equal(list.n + list.n_later, 2 * MESSAGES);
+	for (i = 0; i < list.n; i++)
+		assert_int_equal(store_entry_compare(&list.items[i], &c->list.items[i]), 0);
+	queue_list_deinit(&list);
+}
+
 static int
 open_in(const char *folder, const char *name)
 {
@@ -572,6 +589,7 @@ main(void)
 	static struct suite s;
 
 	add(&s, "in the order of the commits", in_order);
+	add(&s, "the first ones, where there is not room for all", first_ones);
 	add(&s, "names that are not ours", foreign_names);
 	add(&s, "an entry whose commit was not finished", uncommitted);
 	add(&s, "a commit is in the middle", sweep_beside_a_commit);

@@ -131,12 +131,12 @@ take_name(const struct dirent *d, void *userdata)
 		list->n_foreign += d->d_name[0] != '.';
 		return 0;
 	}
+	if (list->n == list->max)
+		drop_last(list);
 	if (list->n_later > 0 && store_entry_compare(&entry, &list->last) > 0) {
 		list->n_later++;
 		return 0;
 	}
-	if (list->n == list->max)
-		drop_last(list);
 	return add_name(list, &entry);
 }
 

@@ -702,6 +702,7 @@ def forwarder_waits_while_its_destination_is_down():
         output("systemctl", "kill", "--signal=KILL", FORWARD)
         until(lambda: forwarder_is("active") and show(FORWARD, "MainPID")["MainPID"] != pid,
               "systemd starts a forwarder that was killed again")
+        until(lambda: len(forwarder_entries(since, "destination down")) == 2, "that one tells it too")
         sink = Sink(port)
         until(lambda: sink.got == ids, f"{ids} at the destination, in order: {sink.got}")
         until(lambda: forwarder_entries(since, "destination back"), "it is told that it is back")

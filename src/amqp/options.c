@@ -6,12 +6,6 @@
 
 #define PROGRAM "hl7-amqp"
 
-#define MIB ((size_t)1024 * 1024)
-
-/* MSH|^~\& and some fields: below this no message could be answered. */
-#define MAX_MESSAGE_LEAST ((size_t)256)
-#define MAX_MESSAGE_MOST  (2048 * MIB)
-
 /* AMQP has 16 bits for it. */
 #define HEARTBEAT_MOST_USEC (65535 * USEC_PER_SEC)
 
@@ -25,14 +19,6 @@ enum option_id {
 	OPTION_CONNECT_TIMEOUT,
 	OPTION_CONFIRM_TIMEOUT,
 	OPTION_HEARTBEAT,
-	OPTION_ACK_MODE,
-	OPTION_MESSAGES,
-	OPTION_MAX_MESSAGE,
-	OPTION_IDLE_TIMEOUT,
-	OPTION_FRAME_TIMEOUT,
-	OPTION_WRITE_TIMEOUT,
-	OPTION_DRAIN_TIMEOUT,
-	OPTION_LOG,
 };
 
 static const struct option options[] = {
@@ -47,20 +33,10 @@ static const struct option options[] = {
 	{ "connect-timeout", required_argument, NULL, OPTION_CONNECT_TIMEOUT },
 	{ "confirm-timeout", required_argument, NULL, OPTION_CONFIRM_TIMEOUT },
 	{ "heartbeat", required_argument, NULL, OPTION_HEARTBEAT },
-	{ "ack-mode", required_argument, NULL, OPTION_ACK_MODE },
-	{ "messages", required_argument, NULL, OPTION_MESSAGES },
-	{ "max-message", required_argument, NULL, OPTION_MAX_MESSAGE },
-	{ "idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT },
-	{ "frame-timeout", required_argument, NULL, OPTION_FRAME_TIMEOUT },
-	{ "write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT },
-	{ "drain-timeout", required_argument, NULL, OPTION_DRAIN_TIMEOUT },
-	{ "log", required_argument, NULL, OPTION_LOG },
+	LISTEN_OPTIONS,
 	{ 0 },
 };
 
-/* In the order of their enums. */
-static const char *const ack_modes[] = { "auto", "original", "enhanced", "strict" };
-static const char *const log_targets[] = { "auto", "journal", "stderr" };
 static const char *const no_yes[] = { "no", "yes" };
 
 static const char help[] =
@@ -85,16 +61,7 @@ static const char help[] =
 	"  --heartbeat=TIME         heartbeats, in whole seconds (default: 60s; 0: none)\n"
 	"  --ack-mode=MODE          auto, original, enhanced or strict (default: enhanced)\n"
 	"  --messages=N             messages per connection (default: 0; 0: until the peer "
-	"closes)\n"
-	"  --max-message=SIZE       largest message in bytes, K, M or G (default: 32M)\n"
-	"  --idle-timeout=TIME      wait for a frame's first byte (default: 60s; 0: for ever)\n"
-	"  --frame-timeout=TIME     wait for the whole frame (default: 60s; 0: for ever)\n"
-	"  --write-timeout=TIME     wait for the peer to take the answer (default: 30s; 0: for "
-	"ever)\n"
-	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: "
-	"2s)\n"
-	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
-	"  -h, --help               this text\n"
+	"closes)\n" LISTEN_HELP "  -h, --help               this text\n"
 	"  -V, --version            the version\n"
 	"\n"
 	"See hl7-amqp(8).\n";
@@ -131,13 +98,15 @@ set_heartbeat(const char *text, usec_t *ret)
 	return parse_duration(text, ret) && *ret % USEC_PER_SEC == 0 && *ret <= HEARTBEAT_MOST_USEC;
 }
 
-#define WORD_OPTION(text, words, field)                                                            \
-	({                                                                                         \
-		int _word = parse_word(text, words, sizeof(words) / sizeof((words)[0]));           \
-		if (_word >= 0)                                                                    \
-			(field) = (unsigned)_word;                                                 \
-		_word >= 0;                                                                        \
-	})
+static bool
+set_declare(const char *text, bool *ret)
+{
+	int i = parse_word(text, no_yes, sizeof(no_yes) / sizeof(no_yes[0]));
+
+	if (i >= 0)
+		*ret = i == 1;
+	return i >= 0;
+}
 
 /* One option with its argument; false when the argument is not of its kind. */
 static bool
@@ -146,30 +115,22 @@ set_option(void *userdata, int option, const char *argument)
 	struct options *o = userdata;
 	struct publisher_settings *p = &o->publisher;
 	struct broker_settings *b = &p->broker;
+	bool valid = false;
 
+	if (listen_set_option(&o->listen, option, argument, &valid))
+		return valid;
 	switch ((enum option_id)option) {
 	case OPTION_URL: return add_endpoint(o, argument);
 	case OPTION_PASSWORD_FILE: o->password_file = argument; return *argument != 0;
 	case OPTION_QUEUE: return set_name(argument, &b->queue);
 	case OPTION_EXCHANGE: return set_name(argument, &b->exchange);
 	case OPTION_ROUTING_KEY: return set_name(argument, &b->routing_key);
-	case OPTION_DECLARE: return WORD_OPTION(argument, no_yes, b->declare);
+	case OPTION_DECLARE: return set_declare(argument, &b->declare);
 	case OPTION_CONNECT_TIMEOUT:
 		return set_bounded(argument, DEADLINE_NEVER, &b->connect_timeout_usec);
 	case OPTION_CONFIRM_TIMEOUT:
 		return set_bounded(argument, DEADLINE_NEVER, &p->confirm_timeout_usec);
 	case OPTION_HEARTBEAT: return set_heartbeat(argument, &b->heartbeat_usec);
-	case OPTION_ACK_MODE: return WORD_OPTION(argument, ack_modes, o->ack_mode);
-	case OPTION_MESSAGES: return parse_count(argument, 0, SIZE_MAX / 2, &o->messages);
-	case OPTION_MAX_MESSAGE:
-		return parse_size(
-			argument, MAX_MESSAGE_LEAST, MAX_MESSAGE_MOST, &o->max_message_bytes);
-	case OPTION_IDLE_TIMEOUT: return parse_duration(argument, &o->idle_timeout_usec);
-	case OPTION_FRAME_TIMEOUT: return parse_duration(argument, &o->frame_timeout_usec);
-	case OPTION_WRITE_TIMEOUT: return parse_duration(argument, &o->write_timeout_usec);
-	case OPTION_DRAIN_TIMEOUT:
-		return set_bounded(argument, DEADLINE_NEVER, &o->drain_timeout_usec);
-	case OPTION_LOG: return WORD_OPTION(argument, log_targets, o->log);
 	}
 	return false;
 }
@@ -190,13 +151,8 @@ set_defaults(struct options *o)
 			/* with the wait for the broker less than the 30 s that a sender waits */
 			.confirm_timeout_usec = 20 * USEC_PER_SEC,
 		},
-		.max_message_bytes = 32 * MIB,
-		.messages = 0, /* a connection to the broker costs more than a message */
-		.idle_timeout_usec = 60 * USEC_PER_SEC,
-		.frame_timeout_usec = 60 * USEC_PER_SEC,
-		.write_timeout_usec = 30 * USEC_PER_SEC,
-		.drain_timeout_usec = 2 * USEC_PER_SEC,
-		.ack_mode = ACK_ENHANCED,
+		/* a connection to the broker costs more than a message */
+		.listen = listen_defaults(ACK_ENHANCED, 0),
 	};
 }
 

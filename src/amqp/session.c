@@ -2,10 +2,7 @@
 #include "amqp/session.h"
 #include "ack/judge.h"
 #include "base/hash.h"
-#include "hl7/timestamp.h"
-
-#include <errno.h>
-#include <time.h>
+#include "listen/process.h"
 
 /* One frame on its way from the intake to its answer. */
 struct delivery {
@@ -14,9 +11,7 @@ struct delivery {
 	struct message message;
 	bool readable; /* the message has a header that can be answered */
 	enum outcome outcome;
-	const char *code;     /* of the answer, "" for none */
-	struct buffer answer; /* framed */
-	bool delivered;
+	struct reply reply;
 	int error; /* negative errno of the connection, or 0 */
 	char message_id[HASH_HEX_BYTES];
 	const char *published; /* the publisher's word, "" when it was not asked */
@@ -24,84 +19,26 @@ struct delivery {
 
 /* --- answering ------------------------------------------------------------------------------- */
 
-static void
-write_now(usec_t now, char ret[TIMESTAMP_BYTES])
-{
-	time_t seconds = (time_t)(now / USEC_PER_SEC);
-	struct tm tm = { 0 };
-
-	(void)localtime_r(&seconds, &tm);
-	timestamp_format(seconds, (int)tm.tm_gmtoff, ret);
-}
-
 static int
-render_answer(struct delivery *d, struct buffer *rendered)
+prepare_reply(struct delivery *d)
 {
-	static const struct template_set none = { 0 };
-	struct session *s = d->s;
 	struct template_failures failures;
-	char timestamp[TIMESTAMP_BYTES];
-	usec_t now = clock_realtime_usec();
-	struct ack_answer answer = {
-		.message = &d->message,
-		.outcome = d->outcome,
-		.code = d->code,
-		.input = {
-			.ids = &s->ids,
-			.now_usec = now,
-			.variables = {
-				[TEMPLATE_NOW] = span_str(timestamp),
-				[TEMPLATE_PEER_ADDRESS] = span_str(s->reporter.names.peer_address),
-				[TEMPLATE_LOCAL_PORT] = span_str(s->reporter.names.local_port),
-				[TEMPLATE_HOST] = span_str(s->host),
-			},
-		},
-	};
-
-	write_now(now, timestamp);
-	answer.input.variables[TEMPLATE_NOW] = span_str(timestamp);
-	return ack_render(&none, s->shipped, &answer, rendered, &failures);
-}
-
-/* Makes the framed answer for the outcome in hand; none where none is owed. 0, or what went wrong.
- */
-static int
-prepare_answer(struct delivery *d)
-{
-	struct buffer rendered = BUFFER_INIT(0);
 	enum ack_class class = outcome_info(d->outcome)->class;
-	int r;
 
-	buffer_clear(&d->answer);
-	d->code = "";
-	if (class == ACK_NONE || !d->readable || ack_is_acknowledgement(&d->message))
-		return 0;
-	d->code = ack_code(d->s->options->ack_mode, class, message_header_field(&d->message, 15),
-		message_header_field(&d->message, 16));
-	if (!d->code[0])
-		return 0;
-	rendered.max = ack_bytes_max(&d->message);
-	d->answer.max = rendered.max + 3;
-	r = render_answer(d, &rendered);
-	if (r == 0)
-		r = frame_encode(&d->answer, buffer_span(&rendered));
-	buffer_deinit(&rendered);
-	return r;
+	if (!d->readable || ack_is_acknowledgement(&d->message))
+		class = ACK_NONE;
+	return reply_make(
+		&d->reply, &d->s->replier, &d->message, d->outcome, class, NULL, &failures);
 }
 
 static void
-send_answer(struct delivery *d)
+send_reply(struct delivery *d)
 {
 	struct session *s = d->s;
-	int r;
+	int r = reply_send(&d->reply, &s->connection, s->options->listen.write_timeout_usec);
 
-	if (d->answer.n == 0)
-		return;
-	r = connection_write(&s->connection, buffer_span(&d->answer),
-		deadline_in(s->options->write_timeout_usec));
-	d->delivered = r == 0;
-	if (r && d->error == 0)
-		d->error = r == CONNECTION_E_TIMEOUT ? -ETIMEDOUT : r;
+	if (d->error == 0)
+		d->error = r;
 }
 
 /* --- publishing ------------------------------------------------------------------------------ */
@@ -144,15 +81,13 @@ publish(struct delivery *d)
 	return r == PUBLISHER_E_SUCCESS ? d->outcome : OUTCOME_STORAGE_FAILED;
 }
 
-/* The answer is prepared first: a message whose answer cannot be made is not taken. */
+/* The reply is made first: a message whose reply cannot be made is not taken. */
 static enum outcome
 accept_message(struct delivery *d)
 {
-	int r = prepare_answer(d);
+	int r = prepare_reply(d);
 
-	if (r == -ENOMEM)
-		return OUTCOME_NO_MEMORY;
-	return r ? OUTCOME_TEMPLATE_BROKEN : publish(d);
+	return r ? reply_outcome(r) : publish(d);
 }
 
 static bool
@@ -164,10 +99,8 @@ is_accepted(enum outcome outcome)
 static void
 prepare_refusal(struct delivery *d)
 {
-	if (prepare_answer(d) == 0)
-		return;
-	buffer_clear(&d->answer); /* it failed twice: there is none */
-	d->code = "";
+	if (prepare_reply(d) != 0)
+		reply_clear(&d->reply); /* it failed twice: there is none */
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
@@ -188,13 +121,15 @@ report(struct delivery *d)
 {
 	struct session *s = d->s;
 	const struct message_report m = {
-		.outcome = d->outcome,
-		.message = d->readable ? &d->message : NULL,
-		.frame = d->frame,
-		.code = d->code,
-		.delivered = d->delivered,
+		.facts = {
+			.outcome = d->outcome,
+			.message = d->readable ? &d->message : NULL,
+			.frame = d->frame,
+			.code = d->reply.code,
+			.delivered = d->reply.delivered,
+			.duration_usec = clock_monotonic_usec() - s->intake.started_usec,
+		},
 		.error = d->error,
-		.duration_usec = clock_monotonic_usec() - s->intake.started_usec,
 		.message_id = d->message_id,
 		.broker = d->message_id[0] ? publisher_endpoint(&s->publisher) : "",
 		.published = d->published,
@@ -205,18 +140,6 @@ report(struct delivery *d)
 	report_message(&s->reporter, &m);
 }
 
-/* Whether the peer is owed a further conversation after this frame. */
-static bool
-goes_on(const struct delivery *d)
-{
-	if (d->outcome == OUTCOME_NO_HEADER || d->outcome == OUTCOME_FRAME_LOST ||
-		d->outcome == OUTCOME_FRAME_TIMEOUT)
-		return false;
-	if (d->outcome == OUTCOME_STORAGE_FAILED && !d->code[0])
-		return false; /* the end of the connection is all that it can be told with */
-	return !d->code[0] || d->delivered;
-}
-
 static bool
 handle_frame(struct session *s, struct frame *f, enum outcome outcome, int *exit_status)
 {
@@ -224,23 +147,25 @@ handle_frame(struct session *s, struct frame *f, enum outcome outcome, int *exit
 		.s = s,
 		.frame = f,
 		.outcome = intake_look_behind(&s->intake, f, outcome),
-		.code = "",
+		.reply = REPLY_NULL,
 		.published = "",
 		.error = s->intake.error,
 	};
+	bool more;
 
 	d.outcome = judge(&d);
 	if (is_accepted(d.outcome))
 		d.outcome = accept_message(&d);
 	if (!is_accepted(d.outcome))
 		prepare_refusal(&d);
-	send_answer(&d);
+	send_reply(&d);
 	report(&d);
 	if (*exit_status == 0)
 		*exit_status = outcome_info(d.outcome)->exit_status;
+	more = reply_goes_on(&d.reply, d.outcome);
 	message_deinit(&d.message);
-	buffer_deinit(&d.answer);
-	return goes_on(&d);
+	reply_deinit(&d.reply);
+	return more;
 }
 
 static void
@@ -249,14 +174,6 @@ report_late(struct session *s)
 	if (s->intake.late_offset)
 		report_late_data(&s->reporter, s->intake.late_offset);
 	s->intake.late_offset = 0;
-}
-
-static bool
-asked_to_stop(void)
-{
-	sigset_t pending;
-
-	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
 }
 
 static bool
@@ -275,16 +192,16 @@ converse_once(struct session *s, int *exit_status)
 int
 session_run(struct session *s)
 {
-	size_t n = 0, max = s->options->messages;
+	size_t n = 0, max = s->options->listen.messages;
 	bool more = true;
 	int exit_status = 0;
 
-	while (more && (max == 0 || n < max) && !(n > 0 && asked_to_stop())) {
+	while (more && (max == 0 || n < max) && !(n > 0 && process_asked_to_stop())) {
 		more = converse_once(s, &exit_status);
 		n++;
 	}
 	connection_shutdown_write(&s->connection);
-	intake_drain(&s->intake, s->options->drain_timeout_usec);
+	intake_drain(&s->intake, s->options->listen.drain_timeout_usec);
 	report_late(s);
 	return exit_status;
 }

@@ -3,9 +3,10 @@
 
 /* One connection's conversation: frame in, judged, published, answered, reported; until it ends. */
 
-#include "amqp/intake.h"
 #include "amqp/options.h"
 #include "amqp/report.h"
+#include "listen/intake.h"
+#include "listen/reply.h"
 
 struct session {
 	const struct options *options;
@@ -13,10 +14,10 @@ struct session {
 	struct intake intake;
 	struct publisher publisher;
 	int password_error; /* negative errno: there is none to log in with; or 0 */
+	struct connection_names names;
 	struct reporter reporter;
+	struct replier replier;
 	struct template *shipped; /* acknowledgement */
-	struct control_id_source ids;
-	char host[65]; /* HOST_NAME_MAX and a NUL */
 };
 
 /* Runs the conversation to its end. Returns the exit status: of the first outcome that has one, 0

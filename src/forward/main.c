@@ -21,17 +21,6 @@
 #define OTHER_WAIT_USEC (2 * USEC_PER_SEC)
 #define OTHER_PAUSE_MS  20
 
-static enum journal_target
-log_target(const struct options *o)
-{
-	switch (o->log) {
-	case LOG_TARGET_AUTO: break;
-	case LOG_TARGET_JOURNAL: return JOURNAL_NATIVE;
-	case LOG_TARGET_STDERR: return JOURNAL_STDERR;
-	}
-	return journal_choose(true);
-}
-
 /* SIGTERM and SIGINT stay blocked, so that the message on its way is brought to its end; they are
  * looked for between two messages, and end every pause. */
 static int
@@ -124,7 +113,7 @@ run(const struct options *o)
 	struct drain d = {
 		.options = o,
 		.queue = QUEUE_NULL,
-		.reporter = { log_target(o), o->name, o->host },
+		.reporter = { journal_choose(o->log, true), o->name, o->host },
 		.state_fd = -1,
 		.watch = -1,
 		.signals = -1,

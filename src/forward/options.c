@@ -68,8 +68,6 @@ static const struct option options[] = {
 	{ 0 },
 };
 
-static const char *const log_targets[] = { "auto", "journal", "stderr" };
-
 static const char help[] =
 	"Usage: hl7-forward [OPTION…] NAME\n"
 	"\n"
@@ -154,16 +152,6 @@ set_policy(struct policy *policy, const char *text)
 	return true;
 }
 
-static bool
-set_log(struct options *o, const char *text)
-{
-	int i = parse_word(text, log_targets, sizeof(log_targets) / sizeof(log_targets[0]));
-
-	if (i >= 0)
-		o->log = (enum log_target)i;
-	return i >= 0;
-}
-
 /* A pause of nothing would spin. */
 static bool
 set_pause(const char *text, usec_t *ret)
@@ -196,7 +184,7 @@ set_option(void *userdata, int option, const char *argument)
 	case OPTION_MAX_ACK:
 		return parse_size(argument, ACK_BYTES_LEAST, 1024 * MIB, &o->max_ack_bytes);
 	case OPTION_ONCE: o->once = true; return true;
-	case OPTION_LOG: return set_log(o, argument);
+	case OPTION_LOG: return log_target_parse(argument, &o->log);
 	}
 	return false;
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "hl7/address.h"
+#include "journal/journal.h"
 
 /* What is done with a message that the destination did not take. */
 enum policy_action {
@@ -17,12 +18,6 @@ enum policy_action {
 struct policy {
 	enum policy_action action;
 	size_t tries;
-};
-
-enum log_target {
-	LOG_TARGET_AUTO,
-	LOG_TARGET_JOURNAL,
-	LOG_TARGET_STDERR,
 };
 
 struct options {

@@ -37,9 +37,31 @@ stderr_is_journal(void)
 	       st.st_ino == inode;
 }
 
-enum journal_target
-journal_choose(bool stderr_usable)
+bool
+log_target_parse(const char *text, enum log_target *ret)
 {
+	static const char *const words[] = {
+		[LOG_TARGET_AUTO] = "auto",
+		[LOG_TARGET_JOURNAL] = "journal",
+		[LOG_TARGET_STDERR] = "stderr",
+	};
+	int i;
+
+	for (i = LOG_TARGET_AUTO; i <= LOG_TARGET_STDERR; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*ret = (enum log_target)i;
+			return true;
+		}
+	return false;
+}
+
+enum journal_target
+journal_choose(enum log_target wanted, bool stderr_usable)
+{
+	if (wanted == LOG_TARGET_JOURNAL)
+		return JOURNAL_NATIVE;
+	if (wanted == LOG_TARGET_STDERR && stderr_usable)
+		return JOURNAL_STDERR;
 	if (stderr_is_journal())
 		return JOURNAL_NATIVE;
 	if (stderr_usable)

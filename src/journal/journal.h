@@ -20,9 +20,18 @@ enum journal_target {
 	JOURNAL_SYSLOG, /* syslog(3), where standard error is the peer and there is no journal */
 };
 
-/* The journal where standard error is connected to it (JOURNAL_STREAM, sd_journal_stream_fd(3)) or
- * is not usable, else standard error. */
-enum journal_target journal_choose(bool stderr_usable);
+/* What --log asks for, in every program that has a log. */
+enum log_target {
+	LOG_TARGET_AUTO, /* the journal where standard error is connected to it (JOURNAL_STREAM,
+			    sd_journal_stream_fd(3)) or is not usable, else standard error */
+	LOG_TARGET_JOURNAL,
+	LOG_TARGET_STDERR, /* where it is usable */
+};
+
+/* "auto", "journal" or "stderr"; false for another word. */
+bool log_target_parse(const char *text, enum log_target *ret);
+
+enum journal_target journal_choose(enum log_target wanted, bool stderr_usable);
 
 /* An entry in the making. What does not fit is left out, never cut in the middle of a field's
  * escaping. */

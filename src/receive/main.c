@@ -3,87 +3,14 @@
 /* hl7-receive: one connection, one process. */
 
 #include "cli/options.h"
+#include "listen/process.h"
 #include "net/inherit.h"
 #include "receive/session.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <sys/random.h>
-#include <unistd.h>
-
-static int
-refuse_start(int condition)
-{
-	static const char *const texts[] = {
-		[INHERIT_E_NOTHING] = "no connection was passed to this process",
-		[INHERIT_E_SEVERAL] =
-			"more than one descriptor was passed; one connection is expected",
-		[INHERIT_E_NOT_A_STREAM] = "the socket that was passed is not a stream",
-		[INHERIT_E_LISTENING] = "a listening socket was passed; set Accept=yes",
-	};
-
-	if (condition < 0) {
-		(void)fprintf(stderr, "hl7-receive: the connection cannot be taken over: %s\n",
-			strerrordesc_np(-condition));
-		return EXIT_OS;
-	}
-	(void)fprintf(stderr,
-		"hl7-receive: %s.\n"
-		"It is started by systemd (a socket unit with Accept=yes: systemctl enable --now\n"
-		"hl7-receive.socket), by an inetd, or to try it:\n"
-		"  systemd-socket-activate -a -l 127.0.0.1:5123 hl7-receive --store=DIR\n",
-		texts[condition]);
-	return EXIT_USAGE;
-}
-
-static enum journal_target
-log_target(const struct options *o, bool stderr_usable)
-{
-	switch (o->log) {
-	case LOG_TARGET_AUTO: break;
-	case LOG_TARGET_JOURNAL: return JOURNAL_NATIVE;
-	case LOG_TARGET_STDERR:
-		if (stderr_usable)
-			return JOURNAL_STDERR;
-		break;
-	}
-	return journal_choose(stderr_usable);
-}
-
-static void
-on_signal(int signal)
-{
-	(void)signal; /* it ends ppoll(), which is all that is wanted */
-}
-
-/* SIGTERM is taken only while no frame is in hand; a peer that left is told by EPIPE. */
-static void
-set_signals(struct session *s)
-{
-	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t term;
-
-	(void)sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGTERM, &action, NULL);
-	action.sa_handler = SIG_IGN;
-	(void)sigaction(SIGPIPE, &action, NULL);
-	(void)sigaction(
-		SIGXFSZ, &action, NULL); /* a limit on file sizes is an error of the store, EFBIG */
-	(void)sigemptyset(&term);
-	(void)sigaddset(&term, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &term, &s->idle_mask);
-	(void)sigdelset(&s->idle_mask, SIGTERM);
-}
-
-static void
-set_identity(struct session *s)
-{
-	s->ids.pid = (uint32_t)getpid();
-	if (getrandom(&s->ids.random, sizeof(s->ids.random), GRND_NONBLOCK) < 0)
-		s->ids.random = (uint32_t)clock_monotonic_usec();
-	if (gethostname(s->host, sizeof(s->host) - 1) < 0)
-		s->host[0] = 0;
-}
+static const char hint[] =
+	"It is started by systemd (a socket unit with Accept=yes: systemctl enable --now\n"
+	"hl7-receive.socket), by an inetd, or to try it:\n"
+	"  systemd-socket-activate -a -l 127.0.0.1:5123 hl7-receive --store=DIR";
 
 static void
 report_problems(void *userdata, const char *directory, const char *name, struct span source,
@@ -185,8 +112,25 @@ open_store(struct session *s)
 }
 
 static void
+wire(struct session *s)
+{
+	const struct options *o = s->options;
+
+	s->replier.templates = &s->ack_templates;
+	s->replier.shipped = s->shipped;
+	s->replier.mode = o->listen.ack_mode;
+	s->replier.names = &s->names;
+	replier_identify(&s->replier);
+	s->intake.connection = &s->connection;
+	s->intake.idle_timeout_usec = o->listen.idle_timeout_usec;
+	s->intake.frame_timeout_usec = o->listen.frame_timeout_usec;
+	intake_init(&s->intake, o->listen.max_message_bytes);
+}
+
+static void
 close_all(struct session *s)
 {
+	intake_deinit(&s->intake);
 	connection_close(&s->connection);
 	store_close(&s->store);
 	template_set_deinit(&s->ack_templates);
@@ -210,18 +154,21 @@ main(int argc, char **argv)
 		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
 	r = inherit_connection(&s.connection, &from, &stderr_usable);
 	if (r)
-		return refuse_start(r);
+		return process_refuse_start("hl7-receive", r, hint);
 	connection_names(&s.connection, &s.names);
-	s.reporter = (struct reporter){ log_target(&o, stderr_usable && !stderr_is_peer), &s.names,
-		&held };
-	set_signals(&s);
-	set_identity(&s);
+	s.reporter = (struct reporter){
+		journal_choose(o.listen.log, stderr_usable && !stderr_is_peer),
+		&s.names,
+		&held,
+	};
+	process_set_signals(&s.intake.idle_mask);
 	r = load_templates(&s);
 	if (r) {
 		report_error(&s.reporter, "the shipped template does not compile", r);
 		return EXIT_OS;
 	}
 	open_store(&s);
+	wire(&s);
 	r = session_run(&s);
 	close_all(&s);
 	return r;

@@ -9,10 +9,6 @@
 
 #define MIB ((size_t)1024 * 1024)
 
-/* MSH|^~\& and some fields: below this no message could be answered. */
-#define MAX_MESSAGE_LEAST ((size_t)256)
-#define MAX_MESSAGE_MOST  (2048 * MIB)
-
 enum option_id {
 	OPTION_STORE = 256,
 	OPTION_NO_STORE,
@@ -24,15 +20,7 @@ enum option_id {
 	OPTION_MIN_FREE,
 	OPTION_MIN_FREE_INODES,
 	OPTION_MAX_RESULT,
-	OPTION_ACK_MODE,
-	OPTION_MESSAGES,
-	OPTION_MAX_MESSAGE,
-	OPTION_IDLE_TIMEOUT,
-	OPTION_FRAME_TIMEOUT,
-	OPTION_WRITE_TIMEOUT,
-	OPTION_DRAIN_TIMEOUT,
 	OPTION_ON_STORAGE_ERROR,
-	OPTION_LOG,
 };
 
 static const struct option options[] = {
@@ -48,24 +36,15 @@ static const struct option options[] = {
 	{ "min-free", required_argument, NULL, OPTION_MIN_FREE },
 	{ "min-free-inodes", required_argument, NULL, OPTION_MIN_FREE_INODES },
 	{ "max-result", required_argument, NULL, OPTION_MAX_RESULT },
-	{ "ack-mode", required_argument, NULL, OPTION_ACK_MODE },
-	{ "messages", required_argument, NULL, OPTION_MESSAGES },
-	{ "max-message", required_argument, NULL, OPTION_MAX_MESSAGE },
-	{ "idle-timeout", required_argument, NULL, OPTION_IDLE_TIMEOUT },
-	{ "frame-timeout", required_argument, NULL, OPTION_FRAME_TIMEOUT },
-	{ "write-timeout", required_argument, NULL, OPTION_WRITE_TIMEOUT },
-	{ "drain-timeout", required_argument, NULL, OPTION_DRAIN_TIMEOUT },
 	{ "on-storage-error", required_argument, NULL, OPTION_ON_STORAGE_ERROR },
-	{ "log", required_argument, NULL, OPTION_LOG },
+	LISTEN_OPTIONS,
 	{ 0 },
 };
 
 /* In the order of their enums. */
-static const char *const ack_modes[] = { "auto", "original", "enhanced", "strict" };
 static const char *const reused_ids[] = { "accept", "reject" };
 static const char *const unmatched[] = { "accept", "reject" };
 static const char *const storage_errors[] = { "reject", "error", "close" };
-static const char *const log_targets[] = { "auto", "journal", "stderr" };
 
 static const char help[] =
 	"Usage: hl7-receive --store=DIR | --no-store [OPTION…]\n"
@@ -92,15 +71,7 @@ static const char help[] =
 	"  --ack-mode=MODE          auto, original, enhanced or strict (default: auto)\n"
 	"  --messages=N             messages per connection, 0: until the peer closes (default: "
 	"1)\n"
-	"  --max-message=SIZE       largest message in bytes, K, M or G (default: 32M)\n"
-	"  --idle-timeout=TIME      wait for a frame's first byte (default: 60s; 0: for ever)\n"
-	"  --frame-timeout=TIME     wait for the whole frame (default: 60s; 0: for ever)\n"
-	"  --write-timeout=TIME     wait for the peer to take the answer (default: 30s; 0: for "
-	"ever)\n"
-	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: "
-	"2s)\n"
-	"  --on-storage-error=HOW   reject, error or close (default: reject)\n"
-	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
+	"  --on-storage-error=HOW   reject, error or close (default: reject)\n" LISTEN_HELP
 	"  -h, --help               this text\n"
 	"  -V, --version            the version\n"
 	"\n"
@@ -130,7 +101,10 @@ static bool
 set_option(void *userdata, int option, const char *argument)
 {
 	struct options *o = userdata;
+	bool valid = false;
 
+	if (listen_set_option(&o->listen, option, argument, &valid))
+		return valid;
 	switch ((enum option_id)option) {
 	case OPTION_STORE:
 		o->store = argument;
@@ -149,23 +123,10 @@ set_option(void *userdata, int option, const char *argument)
 	case OPTION_MIN_FREE_INODES:
 		return parse_count(argument, 0, SIZE_MAX / 4, &o->min_free_inodes);
 	case OPTION_MAX_RESULT:
-		return parse_size(
-			argument, MAX_MESSAGE_LEAST, MAX_MESSAGE_MOST, &o->max_result_bytes);
-	case OPTION_ACK_MODE: return WORD_OPTION(argument, ack_modes, o->ack_mode);
-	case OPTION_MESSAGES: return parse_count(argument, 0, SIZE_MAX / 2, &o->messages);
-	case OPTION_MAX_MESSAGE:
-		return parse_size(
-			argument, MAX_MESSAGE_LEAST, MAX_MESSAGE_MOST, &o->max_message_bytes);
-	case OPTION_IDLE_TIMEOUT: return parse_duration(argument, &o->idle_timeout_usec);
-	case OPTION_FRAME_TIMEOUT: return parse_duration(argument, &o->frame_timeout_usec);
-	case OPTION_WRITE_TIMEOUT: return parse_duration(argument, &o->write_timeout_usec);
-	case OPTION_DRAIN_TIMEOUT: /* the peer has its answer: there is nothing to wait for without
-				      end */
-		return parse_duration(argument, &o->drain_timeout_usec) &&
-		       o->drain_timeout_usec > 0;
+		return parse_size(argument, LISTEN_MESSAGE_BYTES_LEAST, LISTEN_MESSAGE_BYTES_MOST,
+			&o->max_result_bytes);
 	case OPTION_ON_STORAGE_ERROR:
 		return WORD_OPTION(argument, storage_errors, o->on_storage_error);
-	case OPTION_LOG: return WORD_OPTION(argument, log_targets, o->log);
 	}
 	return false;
 }
@@ -180,13 +141,8 @@ set_defaults(struct options *o)
 		.tables = HL7_INETD_SYSCONFDIR "/tables",
 		.min_free_bytes = 64 * MIB,
 		.min_free_inodes = 1000,
-		.max_message_bytes = 32 * MIB,
 		.max_result_bytes = 64 * MIB,
-		.messages = 1,
-		.idle_timeout_usec = 60 * USEC_PER_SEC,
-		.frame_timeout_usec = 60 * USEC_PER_SEC,
-		.write_timeout_usec = 30 * USEC_PER_SEC,
-		.drain_timeout_usec = 2 * USEC_PER_SEC,
+		.listen = listen_defaults(ACK_AUTO, 1),
 	};
 }
 

@@ -1,159 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "receive/session.h"
 #include "ack/judge.h"
-#include "hl7/timestamp.h"
+#include "listen/process.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 /* An answer has at most what its message may have, and ACK_BYTES_MAX on top. */
 #define STORED_ANSWER_BYTES_MAX ((size_t)4096 * 1024 * 1024)
 
-/* Why a conversation ends before its last message. */
-enum {
-	SESSION_E_GOES_ON,
-	SESSION_E_ENDS, /* the peer left, a wait ended, or we are asked to stop */
-};
-
-struct conversation {
-	struct session *s;
-	struct frame_decoder decoder;
-	struct frame last; /* the last one answered */
-	usec_t idle_deadline;
-	usec_t frame_deadline; /* 0 while no frame has begun */
-	usec_t frame_started_usec;
-	uint64_t empty_frames;
-	int read_error; /* of the connection, or of memory to read into */
-	int exit_status;
-};
-
-/* One frame on its way from the decoder to its answer. */
+/* One frame on its way from the intake to its reply. */
 struct delivery {
-	struct conversation *c;
+	struct session *s;
 	struct frame *frame;
 	struct message message;
 	bool readable; /* the message has a header */
 	enum outcome outcome;
-	struct buffer answer; /* framed */
+	struct reply reply;
 	struct conversion conversion;
 	struct template_failures failures; /* with OUTCOME_VALUE_REFUSED */
-	struct message_report report;
 	struct store_receipt receipt;
 	char code[3]; /* of an answer that was kept */
+	int error;    /* negative errno behind the outcome or the delivery, or 0 */
 };
-
-/* --- reading --------------------------------------------------------------------------------- */
-
-/* What came behind the FS of a frame already answered says whether it was the whole message. */
-static void
-check_late_data(struct conversation *c)
-{
-	struct frame late = c->last;
-
-	if (c->last.payload.n == 0)
-		return; /* none was answered, or an empty one passed since */
-	if (frame_awaits_cr(&c->decoder) && frame_recheck(&c->decoder, &late) == FRAME_E_FS_INSIDE)
-		report_late_data(&c->s->reporter, late.fault_offset);
-}
-
-/* Reads once into the decoder: 0, a CONNECTION_E condition or a negative errno. */
-static int
-fill(struct conversation *c, usec_t deadline, const sigset_t *mask)
-{
-	uint8_t *room;
-	size_t n;
-	int r = frame_decoder_space(&c->decoder, &room, &n);
-
-	if (r == 0)
-		r = connection_read(&c->s->connection, room, n, deadline, mask, &n);
-	if (r)
-		return r;
-	if (n == 0)
-		frame_decoder_eof(&c->decoder);
-	else
-		frame_decoder_filled(&c->decoder, n);
-	return 0;
-}
-
-static void
-note_beginning(struct conversation *c)
-{
-	if (c->frame_deadline || !frame_begun(&c->decoder))
-		return;
-	c->frame_deadline = deadline_in(c->s->options->frame_timeout_usec);
-	c->frame_started_usec = clock_monotonic_usec();
-}
-
-/* A read failed or waited too long: 0 with what there is of a frame and its outcome, or
- * SESSION_E_ENDS. */
-static int
-give_up(struct conversation *c, int r, struct frame *f, enum outcome *ret_outcome)
-{
-	bool begun = frame_begun(&c->decoder);
-
-	*f = frame_head(&c->decoder);
-	if (r < 0)
-		c->read_error = r;
-	if (!begun && r == CONNECTION_E_TIMEOUT)
-		report_idle(&c->s->reporter, "no message within --idle-timeout");
-	if (!begun)
-		return SESSION_E_ENDS;
-	if (r == CONNECTION_E_TIMEOUT)
-		*ret_outcome = OUTCOME_FRAME_TIMEOUT;
-	else
-		*ret_outcome = r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_FRAME_LOST;
-	return 0;
-}
-
-static enum outcome
-outcome_of_frame(int condition)
-{
-	switch (condition) {
-	case FRAME_E_TRUNCATED: return OUTCOME_FRAME_LOST;
-	case FRAME_E_TOO_LARGE: return OUTCOME_TOO_LARGE;
-	case FRAME_E_FS_INSIDE: return OUTCOME_FS_INSIDE;
-	default: return OUTCOME_STORED;
-	}
-}
-
-/* 0 with a frame and what its framing makes of it (OUTCOME_STORED: nothing against it so far), or
- * SESSION_E_ENDS. */
-static int
-next_frame(struct conversation *c, struct frame *f, enum outcome *ret_outcome)
-{
-	int r = frame_next(&c->decoder, f);
-
-	while (r == FRAME_E_PARTIAL) {
-		note_beginning(c);
-		if (c->frame_deadline)
-			r = fill(c, c->frame_deadline, NULL);
-		else
-			r = fill(c, c->idle_deadline, &c->s->idle_mask);
-		if (r)
-			return give_up(c, r, f, ret_outcome);
-		check_late_data(c);
-		r = frame_next(&c->decoder, f);
-	}
-	if (r == FRAME_E_END)
-		return SESSION_E_ENDS;
-	if (!c->frame_deadline)
-		c->frame_started_usec = clock_monotonic_usec();
-	*ret_outcome = outcome_of_frame(r);
-	return 0;
-}
-
-/* Before the commit, a look without waiting at what stands behind the FS: data there means that it
- * was no end. */
-static void
-look_behind(struct conversation *c, struct frame *f, enum outcome *outcome)
-{
-	if (!frame_awaits_cr(&c->decoder))
-		return;
-	(void)fill(c, 0, NULL); /* nothing there, or an error: told by the next read */
-	if (frame_recheck(&c->decoder, f) == FRAME_E_FS_INSIDE && *outcome == OUTCOME_STORED)
-		*outcome = OUTCOME_FS_INSIDE;
-}
 
 /* --- judging --------------------------------------------------------------------------------- */
 
@@ -161,8 +30,11 @@ static enum outcome
 judge(struct delivery *d)
 {
 	int parsed = message_parse(&d->message, d->frame->payload);
+	enum outcome outcome = judge_message(d->outcome, parsed, &d->message, &d->readable);
 
-	return judge_message(d->outcome, parsed, &d->message, &d->readable);
+	if (outcome == OUTCOME_STORED && ack_is_acknowledgement(&d->message))
+		return OUTCOME_ACKNOWLEDGEMENT;
+	return outcome;
 }
 
 /* --- answering ------------------------------------------------------------------------------- */
@@ -179,108 +51,32 @@ class_of(const struct delivery *d)
 	if (!d->readable || ack_is_acknowledgement(&d->message))
 		return ACK_NONE;
 	if (d->outcome == OUTCOME_STORAGE_FAILED || d->outcome == OUTCOME_STORE_FULL)
-		return on_storage_error[d->c->s->options->on_storage_error];
+		return on_storage_error[d->s->options->on_storage_error];
 	return outcome_info(d->outcome)->class;
 }
 
-static void
-write_now(usec_t now, char ret[TIMESTAMP_BYTES])
-{
-	time_t seconds = (time_t)(now / USEC_PER_SEC);
-	struct tm tm = { 0 };
-
-	(void)localtime_r(&seconds, &tm);
-	timestamp_format(seconds, (int)tm.tm_gmtoff, ret);
-}
-
-/* What templates can read beside the message. `timestamp` holds {now}. */
-static struct template_input
-template_input(struct delivery *d, char timestamp[TIMESTAMP_BYTES])
-{
-	struct session *s = d->c->s;
-	usec_t now = clock_realtime_usec();
-
-	write_now(now, timestamp);
-	return (struct template_input){
-		.message = &d->message,
-		.ids = &s->ids,
-		.now_usec = now,
-		.variables = {
-			[TEMPLATE_NOW] = span_str(timestamp),
-			[TEMPLATE_PEER_ADDRESS] = span_str(s->names.peer_address),
-			[TEMPLATE_LOCAL_PORT] = span_str(s->names.local_port),
-			[TEMPLATE_HOST] = span_str(s->host),
-		},
-	};
-}
-
+/* Makes the reply for the outcome in hand. 0, or what went wrong. */
 static int
-render_answer(struct delivery *d, struct buffer *rendered, struct template_failures *failures)
+prepare_reply(struct delivery *d, struct template_failures *failures)
 {
-	struct session *s = d->c->s;
-	char timestamp[TIMESTAMP_BYTES];
-	struct ack_answer answer = {
-		.message = &d->message,
-		.outcome = d->outcome,
-		.code = d->report.code,
-		.failures = &d->failures,
-		.input = template_input(d, timestamp),
-	};
-	int r = ack_render(&s->ack_templates, s->shipped, &answer, rendered, failures);
+	struct session *s = d->s;
+	int r = reply_make(&d->reply, &s->replier, &d->message, d->outcome, class_of(d),
+		&d->failures, failures);
 
-	if (answer.unusable)
-		report_unusable(&s->reporter, s->options->ack_templates, answer.unusable);
+	if (d->reply.unusable)
+		report_unusable(&s->reporter, s->options->ack_templates, d->reply.unusable);
 	return r;
 }
 
-/* What a failed rendering makes of the outcome. */
-static enum outcome
-outcome_of_rendering(int r)
-{
-	if (r == ACK_E_REFUSED)
-		return OUTCOME_VALUE_REFUSED;
-	return r == -ENOMEM ? OUTCOME_NO_MEMORY : OUTCOME_TEMPLATE_BROKEN;
-}
-
-/* Makes the framed answer for the outcome in hand; none where none is owed. 0, or what went wrong.
- */
-static int
-prepare_answer(struct delivery *d, struct template_failures *failures)
-{
-	const struct message *m = &d->message;
-	struct buffer rendered = BUFFER_INIT(0);
-	enum ack_class class = class_of(d);
-	int r;
-
-	buffer_clear(&d->answer);
-	d->report.code = "";
-	if (class == ACK_NONE)
-		return 0;
-	d->report.code = ack_code(d->c->s->options->ack_mode, class, message_header_field(m, 15),
-		message_header_field(m, 16));
-	if (!d->report.code[0])
-		return 0;
-	rendered.max = ack_bytes_max(m);
-	d->answer.max = rendered.max + 3;
-	r = render_answer(d, &rendered, failures);
-	if (r == 0)
-		r = frame_encode(&d->answer, buffer_span(&rendered));
-	buffer_deinit(&rendered);
-	return r;
-}
-
-/* The answer to a message that is not taken. It is made by the same templates, so it may fail as
+/* The reply to a message that is not taken. It is made by the same templates, so it may fail as
  * well; a second time there is no answer. */
 static void
 prepare_refusal(struct delivery *d)
 {
 	struct template_failures failures;
 
-	d->report.delivered = false;
-	if (prepare_answer(d, &failures) != 0) {
-		buffer_clear(&d->answer);
-		d->report.code = "";
-	}
+	if (prepare_reply(d, &failures) != 0)
+		reply_clear(&d->reply);
 }
 
 /* What of it the store has to know; the answer is the one that was prepared. */
@@ -288,7 +84,7 @@ static struct store_message
 to_store(const struct delivery *d)
 {
 	const struct message *m = &d->message;
-	struct span answer = buffer_span(&d->answer);
+	struct span answer = buffer_span(&d->reply.frame);
 
 	return (struct store_message){
 		.bytes = d->frame->payload,
@@ -299,7 +95,7 @@ to_store(const struct delivery *d)
 			answer.n ? span_of(answer.p + 1, answer.n - 3) : SPAN_NULL, /* VT, FS CR */
 		.entries = d->conversion.entries,
 		.n_entries = d->conversion.n,
-		.refuse_reused = d->c->s->options->reject_reused,
+		.refuse_reused = d->s->options->reject_reused,
 	};
 }
 
@@ -330,15 +126,14 @@ repeat_answer(struct delivery *d)
 	struct span kept = buffer_span(&d->receipt.answer);
 
 	if (!d->receipt.answered)
-		return prepare_answer(d, &failures);
-	buffer_clear(&d->answer);
-	d->report.code = "";
+		return prepare_reply(d, &failures);
+	reply_clear(&d->reply);
 	if (kept.n == 0)
 		return 0;
 	read_code(kept, d->code);
-	d->report.code = d->code;
-	d->answer.max = kept.n + 3;
-	return frame_encode(&d->answer, kept);
+	d->reply.code = d->code;
+	d->reply.frame.max = kept.n + 3;
+	return frame_encode(&d->reply.frame, kept);
 }
 
 /* Whether it was stored before, by this connection or another. */
@@ -347,9 +142,9 @@ find_stored(struct delivery *d)
 {
 	struct store_message m = to_store(d);
 
-	if (!d->c->s->options->store || d->c->s->store_error)
+	if (!d->s->options->store || d->s->store_error)
 		return 0;
-	return store_find(&d->c->s->store, &m, &d->receipt);
+	return store_find(&d->s->store, &m, &d->receipt);
 }
 
 static enum outcome
@@ -366,7 +161,7 @@ outcome_of_commit(int r)
 static int
 commit(struct delivery *d)
 {
-	struct session *s = d->c->s;
+	struct session *s = d->s;
 	struct store_message m = to_store(d);
 
 	if (!s->options->store)
@@ -379,9 +174,9 @@ commit(struct delivery *d)
 static enum outcome
 convert(struct delivery *d)
 {
-	struct session *s = d->c->s;
+	struct session *s = d->s;
 	char timestamp[TIMESTAMP_BYTES];
-	const struct template_input in = template_input(d, timestamp);
+	const struct template_input in = replier_input(&s->replier, &d->message, timestamp);
 	enum outcome outcome;
 
 	if (s->templates_broken)
@@ -408,15 +203,15 @@ accept_new(struct delivery *d)
 		outcome = convert(d);
 	if (outcome != d->outcome)
 		return outcome;
-	r = prepare_answer(d, &failures);
+	r = prepare_reply(d, &failures);
 	if (r) {
 		d->failures = failures;
-		return outcome_of_rendering(r);
+		return reply_outcome(r);
 	}
 	r = commit(d);
 	if (r == 0)
 		return outcome;
-	d->report.error = r < 0 ? r : 0;
+	d->error = r < 0 ? r : 0;
 	return outcome_of_commit(r);
 }
 
@@ -429,12 +224,12 @@ accept_message(struct delivery *d)
 	int r = find_stored(d);
 
 	outcome = r ? outcome_of_commit(r) : accept_new(d);
-	d->report.error = r < 0 ? r : d->report.error;
+	d->error = r < 0 ? r : d->error;
 	if (outcome != OUTCOME_DUPLICATE)
 		return outcome;
 	d->outcome = OUTCOME_DUPLICATE;
 	r = repeat_answer(d);
-	return r ? outcome_of_rendering(r) : OUTCOME_DUPLICATE;
+	return r ? reply_outcome(r) : OUTCOME_DUPLICATE;
 }
 
 /* Whether the message is on disk and answered for it. */
@@ -454,7 +249,7 @@ write_reason(const struct delivery *d, struct buffer *out)
 	size_t i;
 
 	(void)snprintf(line, sizeof(line), "outcome: %s\nanswer: %s\nreason: %s\npeer: %s\n",
-		info->name, d->report.code, info->text, d->c->s->names.peer_address);
+		info->name, d->reply.code, info->text, d->s->names.peer_address);
 	(void)buffer_append(out, span_str(line));
 	if (d->conversion.template_name) {
 		(void)snprintf(line, sizeof(line), "template: %s\n", d->conversion.template_name);
@@ -478,7 +273,7 @@ write_reason(const struct delivery *d, struct buffer *out)
 static void
 keep_refused(struct delivery *d)
 {
-	struct session *s = d->c->s;
+	struct session *s = d->s;
 	struct buffer reason = BUFFER_INIT((size_t)64 * 1024);
 	int r;
 
@@ -494,169 +289,129 @@ keep_refused(struct delivery *d)
 }
 
 static void
-send_answer(struct delivery *d)
+send_reply(struct delivery *d)
 {
-	struct session *s = d->c->s;
-	int r;
+	struct session *s = d->s;
+	int r = reply_send(&d->reply, &s->connection, s->options->listen.write_timeout_usec);
 
-	if (d->answer.n == 0)
-		return;
-	r = connection_write(&s->connection, buffer_span(&d->answer),
-		deadline_in(s->options->write_timeout_usec));
-	d->report.delivered = r == 0;
-	if (r < 0 && d->report.error == 0)
-		d->report.error = r;
-	if (r == CONNECTION_E_TIMEOUT && d->report.error == 0)
-		d->report.error = -ETIMEDOUT;
+	if (d->error == 0)
+		d->error = r;
 }
 
 static void
 report(struct delivery *d)
 {
-	struct conversation *c = d->c;
-	bool queued = d->outcome == OUTCOME_STORED && c->s->options->store;
+	struct session *s = d->s;
+	bool queued = d->outcome == OUTCOME_STORED && s->options->store;
+	const struct message_report m = {
+		.facts = {
+			.outcome = d->outcome,
+			.message = d->readable ? &d->message : NULL,
+			.frame = d->frame,
+			.code = d->reply.code,
+			.delivered = d->reply.delivered,
+			.duration_usec = clock_monotonic_usec() - s->intake.started_usec,
+		},
+		.error = d->error,
+		.store_name = d->receipt.name,
+		.reused_id = d->receipt.reused,
+		.n_queued = queued ? d->conversion.n : 0,
+		.template_name = d->conversion.template_name,
+	};
 
-	d->report.outcome = d->outcome;
-	d->report.frame = d->frame;
-	d->report.message = d->readable ? &d->message : NULL;
-	d->report.duration_usec = clock_monotonic_usec() - c->frame_started_usec;
-	d->report.store_name = d->receipt.name;
-	d->report.reused_id = d->receipt.reused;
-	d->report.n_queued = queued ? d->conversion.n : 0;
-	d->report.template_name = d->conversion.template_name;
-	report_deviations(&c->s->reporter, d->frame);
-	report_message(&c->s->reporter, &d->report);
-	if (c->exit_status == 0)
-		c->exit_status = outcome_info(d->outcome)->exit_status;
+	report_deviations(&s->reporter, d->frame);
+	report_message(&s->reporter, &m);
 }
 
-/* Whether the peer is owed a further conversation after this frame. */
+/* Whether the conversation goes on behind this frame. */
 static bool
-goes_on(const struct delivery *d)
-{
-	if (d->outcome == OUTCOME_NO_HEADER || d->outcome == OUTCOME_FRAME_LOST ||
-		d->outcome == OUTCOME_FRAME_TIMEOUT)
-		return false;
-	if ((d->outcome == OUTCOME_STORAGE_FAILED || d->outcome == OUTCOME_STORE_FULL) &&
-		!d->report.code[0])
-		return false;
-	return !d->report.code[0] || d->report.delivered;
-}
-
-static int
-handle_frame(struct conversation *c, struct frame *f, enum outcome outcome)
+handle_frame(struct session *s, struct frame *f, enum outcome outcome, int *exit_status)
 {
 	struct delivery d = {
-		.c = c,
+		.s = s,
 		.frame = f,
-		.outcome = outcome,
-		.report = { .code = "", .error = c->read_error },
+		.reply = REPLY_NULL,
 		.receipt = { .answer = BUFFER_INIT(STORED_ANSWER_BYTES_MAX) },
+		.error = s->intake.error,
 	};
 	bool more;
 
-	report_held(&c->s->reporter);
-	look_behind(c, f, &d.outcome);
+	report_held(&s->reporter);
+	d.outcome = intake_look_behind(&s->intake, f, outcome);
 	d.outcome = judge(&d);
-	if (d.readable && d.outcome == OUTCOME_STORED && ack_is_acknowledgement(&d.message))
-		d.outcome = OUTCOME_ACKNOWLEDGEMENT;
 	if (d.outcome == OUTCOME_STORED || d.outcome == OUTCOME_ACKNOWLEDGEMENT)
 		d.outcome = accept_message(&d);
 	if (!is_taken(d.outcome)) {
 		prepare_refusal(&d);
 		keep_refused(&d);
 	}
-	send_answer(&d);
+	send_reply(&d);
 	report(&d);
-	more = goes_on(&d);
-	c->last = *f;
+	if (*exit_status == 0)
+		*exit_status = outcome_info(d.outcome)->exit_status;
+	more = reply_goes_on(&d.reply, d.outcome);
 	conversion_deinit(&d.conversion);
 	message_deinit(&d.message);
-	buffer_deinit(&d.answer);
+	reply_deinit(&d.reply);
 	buffer_deinit(&d.receipt.answer);
-	return more ? SESSION_E_GOES_ON : SESSION_E_ENDS;
+	return more;
 }
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-static bool
-asked_to_stop(void)
+static void
+report_late(struct session *s)
 {
-	sigset_t pending;
-
-	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
+	if (s->intake.late_offset)
+		report_late_data(&s->reporter, s->intake.late_offset);
+	s->intake.late_offset = 0;
 }
 
 /* The next frame with a payload, answered. */
-static int
-converse_once(struct conversation *c)
+static bool
+converse_once(struct session *s, int *exit_status)
 {
 	enum outcome outcome = OUTCOME_STORED;
 	struct frame f = { 0 };
-	bool empty;
-	int r;
+	int r = intake_next(&s->intake, &f, &outcome);
 
-	c->idle_deadline = deadline_in(c->s->options->idle_timeout_usec);
-	do {
-		c->frame_deadline = 0;
-		r = next_frame(c, &f, &outcome);
-		if (r)
-			return r;
-		empty = f.payload.n == 0 && f.discarded_bytes == 0 && outcome == OUTCOME_STORED;
-		/* some senders keep a line alive with them; they do not move the idle deadline */
-		c->empty_frames += empty;
-	} while (empty);
-	return handle_frame(c, &f, outcome);
-}
-
-/* Lets the peer take the last answer: closing with bytes unread would reset the connection, and the
- * kernel would throw the answer away with it. */
-static void
-drain(struct conversation *c)
-{
-	usec_t deadline = deadline_in(c->s->options->drain_timeout_usec);
-	uint8_t scratch[16 * 1024];
-	size_t n = 1;
-
-	connection_shutdown_write(&c->s->connection);
-	if (frame_awaits_cr(&c->decoder) && fill(c, deadline, NULL) == 0)
-		check_late_data(c);
-	while (n > 0)
-		if (connection_read(
-			    &c->s->connection, scratch, sizeof(scratch), deadline, NULL, &n))
-			n = 0;
+	report_late(s);
+	if (r == INTAKE_E_IDLE)
+		report_idle(&s->reporter);
+	return r == 0 && handle_frame(s, &f, outcome, exit_status);
 }
 
 static void
-report_rest(struct conversation *c)
+report_rest(struct session *s)
 {
-	struct frame rest = frame_head(&c->decoder);
-	size_t frames = frame_unread_frames_bytes(&c->decoder);
+	const struct frame_decoder *decoder = &s->intake.decoder;
+	struct frame rest = frame_head(decoder);
+	size_t frames = frame_unread_frames_bytes(decoder);
 
-	if (rest.noise_bytes > 0 || c->empty_frames > 0)
-		report_held(&c->s->reporter);
-	if (!frame_begun(&c->decoder))
-		report_deviations(&c->s->reporter, &rest);
+	if (rest.noise_bytes > 0 || s->intake.empty_frames > 0)
+		report_held(&s->reporter);
+	if (!frame_begun(decoder))
+		report_deviations(&s->reporter, &rest);
 	if (frames > 0)
-		report_unread(&c->s->reporter, frames, rest.fault_offset - frames);
-	if (c->empty_frames > 0)
-		report_empty_frames(&c->s->reporter, c->empty_frames);
+		report_unread(&s->reporter, frames, rest.fault_offset - frames);
+	if (s->intake.empty_frames > 0)
+		report_empty_frames(&s->reporter, s->intake.empty_frames);
 }
 
 int
 session_run(struct session *s)
 {
-	struct conversation c = { .s = s };
-	size_t n = 0;
-	int r = SESSION_E_GOES_ON;
+	size_t n = 0, max = s->options->listen.messages;
+	bool more = true;
+	int exit_status = 0;
 
-	frame_decoder_init(&c.decoder, s->options->max_message_bytes);
-	while (r == SESSION_E_GOES_ON && (s->options->messages == 0 || n < s->options->messages)) {
-		r = asked_to_stop() && n > 0 ? SESSION_E_ENDS : converse_once(&c);
+	while (more && (max == 0 || n < max) && !(n > 0 && process_asked_to_stop())) {
+		more = converse_once(s, &exit_status);
 		n++;
 	}
-	drain(&c);
-	report_rest(&c);
-	frame_decoder_deinit(&c.decoder);
-	return c.exit_status;
+	connection_shutdown_write(&s->connection);
+	intake_drain(&s->intake, s->options->listen.drain_timeout_usec);
+	report_late(s);
+	report_rest(s);
+	return exit_status;
 }

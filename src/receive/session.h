@@ -3,6 +3,8 @@
 
 /* One connection's conversation: frame in, judged, committed, answered, reported; until it ends. */
 
+#include "listen/intake.h"
+#include "listen/reply.h"
 #include "receive/convert.h"
 #include "receive/options.h"
 #include "receive/report.h"
@@ -13,15 +15,14 @@ struct session {
 	struct connection connection;
 	struct connection_names names;
 	struct reporter reporter;
+	struct intake intake;
+	struct replier replier;
 	struct store store;
 	int store_error; /* why the store could not be opened, or 0 */
 	struct template_set ack_templates, convert_templates;
 	struct table_set tables;
 	struct template *shipped; /* acknowledgement */
 	bool templates_broken;
-	struct control_id_source ids;
-	char host[65];      /* HOST_NAME_MAX and a NUL */
-	sigset_t idle_mask; /* lets SIGTERM through: used only while no frame is in hand */
 };
 
 /* Runs the conversation to its end. Returns the exit status: of the first outcome that has one, 0

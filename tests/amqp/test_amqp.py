@@ -340,7 +340,7 @@ def test_usage(run, options, told):
 def test_started_by_hand(run):
     with open("/dev/null", "rb") as null:
         done = run("--url=amqp://h", "--queue=q", stdin=null)
-    assert done.returncode == EXIT_USAGE and "neither pipes nor a socket" in done.told
+    assert done.returncode == EXIT_USAGE and "no connection was passed" in done.told
 
 
 # --- as a transport -------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ PROGRAMS = {page.stem.removeprefix("hl7-"): page for page in PAGES if page.suffi
 
 RECEIVE = PROGRAMS["receive"].read_text(encoding="utf-8")
 OUTCOMES = (SOURCE / "src/ack/outcome.c").read_text(encoding="utf-8")
-REPORT = (SOURCE / "src/receive/report.c").read_text(encoding="utf-8")
+# what every program that a sender talks to tells, and what only hl7-receive does
+LISTEN_REPORT = "".join((SOURCE / "src/listen" / name).read_text(encoding="utf-8") for name in ("report.c", "report.h"))
+REPORT = LISTEN_REPORT + (SOURCE / "src/receive/report.c").read_text(encoding="utf-8")
 FORWARD = PROGRAMS["forward"].read_text(encoding="utf-8")
 FORWARD_REPORT = (SOURCE / "src/forward/report.c").read_text(encoding="utf-8")
 
@@ -161,7 +163,7 @@ def test_message_ids_in_readme():
 
 
 def test_every_message_id_of_the_sources_is_tested():
-    for path in (SOURCE / "src").rglob("*.c"):
+    for path in (SOURCE / "src").rglob("*.[ch]"):
         for found in re.findall(r'"([0-9a-f]{32})"', path.read_text(encoding="utf-8")):
             assert found in all_message_ids(), path
 

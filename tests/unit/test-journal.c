@@ -104,12 +104,12 @@ where_to(void **state)
 {
 	(void)state;
 	assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
-	assert_int_equal(journal_choose(true), JOURNAL_STDERR);
-	assert_int_not_equal(journal_choose(false), JOURNAL_STDERR);
+	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true), JOURNAL_STDERR);
+	assert_int_not_equal(journal_choose(LOG_TARGET_AUTO, false), JOURNAL_STDERR);
 	assert_int_equal(setenv("JOURNAL_STREAM", "1:1", 1), 0);
-	assert_int_equal(journal_choose(true), JOURNAL_STDERR);
+	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true), JOURNAL_STDERR);
 	assert_int_equal(setenv("JOURNAL_STREAM", "nonsense", 1), 0);
-	assert_int_equal(journal_choose(true), JOURNAL_STDERR);
+	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true), JOURNAL_STDERR);
 	assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "amqp/intake.h"
+#include "listen/intake.h"
 
 #include <errno.h>
 
@@ -45,18 +45,25 @@ fill(struct intake *in, usec_t deadline, const sigset_t *mask)
 	return 0;
 }
 
+/* When the next pause is due to serve in. */
+static usec_t
+next_pause(const struct intake *in)
+{
+	usec_t pause = in->serve ? in->pause_usec(in->userdata) : DEADLINE_NEVER;
+
+	return pause == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_in(pause);
+}
+
 /* The same, with pauses to serve in. */
 static int
 fill_serving(struct intake *in, usec_t deadline, const sigset_t *mask)
 {
-	usec_t pause = in->pause_usec(in->userdata);
-	usec_t next = pause == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_in(pause);
+	usec_t next = next_pause(in);
 	int r = fill(in, deadline < next ? deadline : next, mask);
 
 	while (r == CONNECTION_E_TIMEOUT && deadline_left(deadline) > 0) {
 		in->serve(in->userdata);
-		pause = in->pause_usec(in->userdata);
-		next = pause == DEADLINE_NEVER ? DEADLINE_NEVER : deadline_in(pause);
+		next = next_pause(in);
 		r = fill(in, deadline < next ? deadline : next, mask);
 	}
 	return r;

@@ -22,8 +22,9 @@ struct intake {
 	const struct connection *connection;
 	usec_t idle_timeout_usec, frame_timeout_usec; /* 0: for ever */
 	sigset_t idle_mask; /* lets SIGTERM through: used only while no frame is in hand */
-	usec_t (*pause_usec)(void *userdata); /* how long waiting may go on without serve() */
+	/* what else there is to look after, or NULL; and how long waiting may go on without it */
 	void (*serve)(void *userdata);
+	usec_t (*pause_usec)(void *userdata);
 	void *userdata;
 
 	/* of the frame in hand */
@@ -32,7 +33,8 @@ struct intake {
 	usec_t frame_deadline; /* 0 while no frame has begun */
 	usec_t started_usec;
 	struct frame last;     /* answered; payload empty: none */
-	uint64_t late_offset;  /* of data behind the FS of a frame that was answered, or 0 */
+	uint64_t late_offset;  /* of data behind the FS of a frame that was answered, or 0; the
+				  caller  tells it and sets it to 0 */
 	uint64_t empty_frames; /* ignored so far */
 	int error;             /* negative errno of the connection, or 0 */
 };

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "listen/report.h"
+
+#include <stdio.h>
+
+void
+report_send(const struct reporter *r, struct journal_entry *e)
+{
+	if (r->names->peer_address[0])
+		journal_text(e, "HL7_PEER", r->names->peer_address);
+	if (r->names->peer_port[0])
+		journal_text(e, "HL7_PEER_PORT", r->names->peer_port);
+	if (!r->held)
+		journal_send(r->target, e);
+	else if (r->held->n < REPORTS_HELD_MAX)
+		r->held->entries[r->held->n++] = *e;
+}
+
+void
+report_held(struct reporter *r)
+{
+	size_t i;
+
+	for (i = 0; r->held && i < r->held->n; i++)
+		journal_send(r->target, &r->held->entries[i]);
+	r->held = NULL;
+}
+
+void
+report_add_error(struct journal_entry *e, int error)
+{
+	if (error >= 0)
+		return;
+	journal_number(e, "ERRNO", (uint64_t)-error);
+	journal_text(e, "HL7_ERROR", strerrordesc_np(-error));
+}
+
+/* What names a message, and nothing else of it. */
+static void
+add_message(struct journal_entry *e, const struct message *m)
+{
+	journal_bytes(e, "HL7_CONTROL_ID", message_header_field(m, 10));
+	journal_bytes(e, "HL7_MESSAGE_TYPE", message_header_field(m, 9));
+	journal_bytes(e, "HL7_SENDING_APPLICATION", message_header_field(m, 3));
+}
+
+static const char *
+human_line(const struct message_facts *m, char *line, size_t room)
+{
+	const char *end = m->code[0] == 0 ? "" : m->delivered ? " sent" : " not taken by the peer";
+
+	(void)snprintf(line, room, "message %s: %s%s", outcome_info(m->outcome)->name,
+		m->code[0] ? m->code : "no answer", end);
+	return line;
+}
+
+/* The smaller number is the more urgent. */
+static int
+more_urgent(enum outcome_priority a, enum outcome_priority b)
+{
+	return (int)(a < b ? a : b);
+}
+
+void
+report_begin_message(
+	struct journal_entry *e, const struct message_facts *m, enum outcome_priority least)
+{
+	const struct outcome_info *info = outcome_info(m->outcome);
+	bool undelivered = m->code[0] && !m->delivered;
+	char line[128];
+
+	journal_begin(e, more_urgent(info->priority, undelivered ? PRIORITY_WARNING : least),
+		info->message_id, human_line(m, line, sizeof(line)));
+	if (m->message)
+		add_message(e, m->message);
+	journal_text(e, "HL7_OUTCOME", info->name);
+	if (m->code[0])
+		journal_text(e, "HL7_ACK", m->code);
+	if (undelivered)
+		journal_text(e, "HL7_ACK_DELIVERED", "no");
+	journal_number(e, "HL7_BYTES", m->frame->payload.n);
+	journal_number(e, "HL7_OFFSET", m->frame->offset);
+	if (m->frame->fault_offset)
+		journal_number(e, "HL7_FAULT_OFFSET", m->frame->fault_offset);
+	journal_number(e, "HL7_DURATION_USEC", m->duration_usec);
+}
+
+void
+report_skipped(const struct reporter *r, enum outcome_priority priority, const char *text,
+	uint64_t bytes, uint64_t offset)
+{
+	struct journal_entry e;
+
+	journal_begin(&e, (int)priority, REPORT_ID_DATA_SKIPPED, text);
+	journal_number(&e, "HL7_BYTES", bytes);
+	journal_number(&e, "HL7_OFFSET", offset);
+	report_send(r, &e);
+}
+
+void
+report_deviations(const struct reporter *r, const struct frame *f)
+{
+	if (f->deviations & FRAME_DEVIATION_NOISE)
+		report_skipped(r, PRIORITY_NOTICE, "bytes outside of a frame skipped",
+			f->noise_bytes, f->noise_offset);
+	if (f->deviations & FRAME_DEVIATION_VT_INSIDE && f->discarded_bytes > 0)
+		report_skipped(r, PRIORITY_WARNING,
+			"a frame's beginning discarded: a VT byte inside began another",
+			f->discarded_bytes, f->offset);
+	if (f->deviations & FRAME_DEVIATION_NO_CR)
+		report_skipped(r, PRIORITY_DEBUG, "a frame's FS byte was not followed by CR",
+			f->payload.n, f->offset);
+}
+
+void
+report_late_data(const struct reporter *r, uint64_t offset)
+{
+	report_skipped(r, PRIORITY_WARNING,
+		"data followed the FS byte of a frame already answered: the message may be cut "
+		"short",
+		0, offset);
+}
+
+void
+report_error(const struct reporter *r, const char *what, int error)
+{
+	struct journal_entry e;
+
+	journal_begin(&e, PRIORITY_ERROR, REPORT_ID_SYSTEM, what);
+	report_add_error(&e, error);
+	report_send(r, &e);
+}
+
+void
+report_idle(const struct reporter *r)
+{
+	struct journal_entry e;
+
+	journal_begin(&e, PRIORITY_DEBUG, REPORT_ID_CONNECTION, "no message within --idle-timeout");
+	report_send(&(struct reporter){ r->target, r->names, NULL }, &e);
+}

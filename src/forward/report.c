@@ -45,34 +45,33 @@ add_message(struct journal_entry *e, const struct forward_report *m)
 		journal_text(e, "HL7_ERROR", m->error);
 }
 
-void
-report_delivered(const struct reporter *r, const struct forward_report *m)
+static void
+report_message(const struct reporter *r, const struct forward_report *m, int priority,
+	const char *id, const char *text)
 {
 	struct journal_entry e;
 
-	begin(r, &e, LOG_INFO, ID_DELIVERED, "message delivered");
+	begin(r, &e, priority, id, text);
 	add_message(&e, m);
 	journal_send(r->target, &e);
+}
+
+void
+report_delivered(const struct reporter *r, const struct forward_report *m)
+{
+	report_message(r, m, LOG_INFO, ID_DELIVERED, "message delivered");
 }
 
 void
 report_failed(const struct reporter *r, const struct forward_report *m)
 {
-	struct journal_entry e;
-
-	begin(r, &e, LOG_WARNING, ID_FAILED, "message failed");
-	add_message(&e, m);
-	journal_send(r->target, &e);
+	report_message(r, m, LOG_WARNING, ID_FAILED, "message failed");
 }
 
 void
 report_held_back(const struct reporter *r, const struct forward_report *m)
 {
-	struct journal_entry e;
-
-	begin(r, &e, LOG_WARNING, ID_HELD_BACK, "message held back");
-	add_message(&e, m);
-	journal_send(r->target, &e);
+	report_message(r, m, LOG_WARNING, ID_HELD_BACK, "message held back");
 }
 
 void

@@ -207,7 +207,7 @@ def test_events_of_forward():
     items = dict(re.findall(r"^\.It Li ([0-9a-f]{32})\n(.*?)(?=^\.(?:It|El))", section(FORWARD, "LOGGING"),
                             re.M | re.S))
     priorities = {"INFO": "Information", "NOTICE": "Notice", "WARNING": "Warning", "ERR": "Error"}
-    events = re.findall(r"begin\(r, &e, LOG_(\w+), (ID_\w+),\s+(?:\"([^\"]*)\"|what)\)", FORWARD_REPORT)
+    events = re.findall(r"\(r, (?:&e|m), LOG_(\w+), (ID_\w+),\s+(?:\"([^\"]*)\"|what)\)", FORWARD_REPORT)
     assert len(events) == len(ids) + 1
     for priority, name, text in events:
         item = " ".join(items[ids[name]].split())

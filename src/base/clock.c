@@ -42,3 +42,11 @@ deadline_left(usec_t deadline)
 	t = clock_monotonic_usec();
 	return deadline > t ? deadline - t : 0;
 }
+
+const struct timespec *
+deadline_timeout(usec_t left, struct timespec *ret)
+{
+	ret->tv_sec = (time_t)(left / USEC_PER_SEC);
+	ret->tv_nsec = (long)(left % USEC_PER_SEC) * 1000;
+	return left == DEADLINE_NEVER ? NULL : ret;
+}

@@ -9,6 +9,7 @@
  */
 
 #include <stdint.h>
+#include <time.h>
 
 typedef uint64_t usec_t;
 
@@ -24,3 +25,6 @@ usec_t deadline_in(usec_t after);
 
 /* Microseconds left, 0 when it has passed. DEADLINE_NEVER stays DEADLINE_NEVER. */
 usec_t deadline_left(usec_t deadline);
+
+/* So many microseconds as ppoll(2) takes them, in *ret: DEADLINE_NEVER is NULL. */
+const struct timespec *deadline_timeout(usec_t left, struct timespec *ret);

@@ -92,13 +92,9 @@ wait_until(struct drain *d, usec_t deadline, bool watched)
 		{ .fd = d->signals, .events = POLLIN }, /* never read: it stays pending */
 		{ .fd = watched ? d->watch : -1, .events = POLLIN },
 	};
-	usec_t left = deadline_left(deadline);
-	const struct timespec ts = {
-		.tv_sec = (time_t)(left / USEC_PER_SEC),
-		.tv_nsec = (long)(left % USEC_PER_SEC) * 1000,
-	};
+	struct timespec ts;
 
-	if (ppoll(p, 2, left == DEADLINE_NEVER ? NULL : &ts, NULL) <= 0 || !p[1].revents)
+	if (ppoll(p, 2, deadline_timeout(deadline_left(deadline), &ts), NULL) <= 0 || !p[1].revents)
 		return false;
 	forget_events(d->watch);
 	return true;

@@ -66,15 +66,11 @@ wait_writable(int fd, usec_t deadline)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	struct timespec ts;
-	usec_t left;
 	int n;
 
-	do {
-		left = deadline_left(deadline);
-		ts.tv_sec = (time_t)(left / USEC_PER_SEC);
-		ts.tv_nsec = (long)(left % USEC_PER_SEC) * 1000;
-		n = ppoll(&p, 1, left == DEADLINE_NEVER ? NULL : &ts, NULL);
-	} while (n < 0 && errno == EINTR);
+	do
+		n = ppoll(&p, 1, deadline_timeout(deadline_left(deadline), &ts), NULL);
+	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
 	return n == 0 ? -ETIMEDOUT : 0;

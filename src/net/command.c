@@ -210,9 +210,7 @@ ends_by(const struct command *c, usec_t deadline)
 			return false;
 		if (c->pidfd < 0 && left > LOOK_USEC)
 			left = LOOK_USEC;
-		ts = (struct timespec){ (time_t)(left / USEC_PER_SEC),
-			(long)(left % USEC_PER_SEC) * 1000 };
-		(void)ppoll(&p, 1, left == DEADLINE_NEVER ? NULL : &ts, NULL);
+		(void)ppoll(&p, 1, deadline_timeout(left, &ts), NULL);
 	}
 	return true;
 }

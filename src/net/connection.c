@@ -16,17 +16,14 @@ wait_for(int fd, short events, usec_t deadline, const sigset_t *mask)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 	usec_t left = deadline == 0 ? 0 : deadline_left(deadline);
-	struct timespec ts = {
-		.tv_sec = (time_t)(left / USEC_PER_SEC),
-		.tv_nsec = (long)(left % USEC_PER_SEC) * 1000,
-	};
+	struct timespec ts;
 	int n;
 
 	/* also when there is something to read: a peer that never pauses runs into it all the same
 	 */
 	if (left == 0 && deadline != 0)
 		return CONNECTION_E_TIMEOUT;
-	n = ppoll(&p, 1, left == DEADLINE_NEVER ? NULL : &ts, mask);
+	n = ppoll(&p, 1, deadline_timeout(left, &ts), mask);
 	if (n < 0)
 		return errno == EINTR ? CONNECTION_E_INTERRUPTED : -errno;
 	return n == 0 ? CONNECTION_E_TIMEOUT : 0;

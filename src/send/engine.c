@@ -461,12 +461,9 @@ prepare_polls(struct engine *e)
 static int
 wait_for_events(struct engine *e, usec_t until)
 {
-	usec_t left = deadline_left(until);
-	const struct timespec ts = {
-		.tv_sec = (time_t)(left / USEC_PER_SEC),
-		.tv_nsec = (long)(left % USEC_PER_SEC) * 1000,
-	};
-	int n = ppoll(e->polls, e->options->connections, left == DEADLINE_NEVER ? NULL : &ts, NULL);
+	struct timespec ts;
+	int n = ppoll(e->polls, e->options->connections,
+		deadline_timeout(deadline_left(until), &ts), NULL);
 
 	return n < 0 && errno != EINTR ? -errno : 0;
 }

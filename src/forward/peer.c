@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Answers to the message before that are passed over; and the longest id that is remembered. */
 #define REPEATED_MAX   16
@@ -62,61 +60,6 @@ fail(struct peer *p, int condition, const char *what, const char *why)
 /* --- connecting ------------------------------------------------------------------------------ */
 
 static int
-wait_writable(int fd, usec_t deadline)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	struct timespec ts;
-	int n;
-
-	do
-		n = ppoll(&p, 1, deadline_timeout(deadline_left(deadline), &ts), NULL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	return n == 0 ? -ETIMEDOUT : 0;
-}
-
-static int
-dial_one(const struct addrinfo *address, usec_t deadline, int *ret_fd)
-{
-	int fd, r = dial_begin(address, &fd);
-
-	if (r < 0)
-		return r;
-	r = wait_writable(fd, deadline);
-	if (r == 0)
-		r = dial_end(fd);
-	if (r < 0)
-		(void)close(fd);
-	else
-		*ret_fd = fd;
-	return r;
-}
-
-/* The host's addresses in turn. Each gets its part of the time that is left: one that does not
- * answer takes nothing away from the others. */
-static int
-dial_each(const struct addrinfo *addresses, usec_t deadline, int *ret_fd)
-{
-	const struct addrinfo *a;
-	usec_t left;
-	size_t n = 0;
-	int r = -ECONNREFUSED;
-
-	for (a = addresses; a; a = a->ai_next)
-		n++;
-	for (a = addresses; a; a = a->ai_next, n--) {
-		left = deadline_left(deadline);
-		if (left != DEADLINE_NEVER)
-			left = clock_monotonic_usec() + left / n;
-		r = dial_one(a, left, ret_fd);
-		if (r == 0)
-			break;
-	}
-	return r;
-}
-
-static int
 dial(struct peer *p)
 {
 	struct addrinfo *addresses = NULL;
@@ -124,9 +67,9 @@ dial(struct peer *p)
 
 	if (r)
 		return fail(p, PEER_E_UNREACHABLE, "the destination's host is not known", NULL);
-	r = dial_each(addresses, deadline_in(p->o->connect_timeout_usec), &fd);
+	r = dial_connect(addresses, deadline_in(p->o->connect_timeout_usec), &fd);
 	freeaddrinfo(addresses);
-	if (fd < 0)
+	if (r < 0)
 		return fail(p, PEER_E_UNREACHABLE, "no connection", strerrordesc_np(-r));
 	p->connection = (struct connection){ fd, fd, true };
 	return 0;

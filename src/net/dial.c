@@ -6,9 +6,11 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define HOST_BYTES 256
 
@@ -103,4 +105,57 @@ dial_end(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
 		return -errno;
 	return -error;
+}
+
+static int
+wait_writable(int fd, usec_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct timespec ts;
+	int n;
+
+	do
+		n = ppoll(&p, 1, deadline_timeout(deadline_left(deadline), &ts), NULL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+static int
+connect_one(const struct addrinfo *address, usec_t deadline, int *ret_fd)
+{
+	int fd, r = dial_begin(address, &fd);
+
+	if (r < 0)
+		return r;
+	r = wait_writable(fd, deadline);
+	if (r == 0)
+		r = dial_end(fd);
+	if (r < 0)
+		(void)close(fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
+int
+dial_connect(const struct addrinfo *addresses, usec_t deadline, int *ret_fd)
+{
+	const struct addrinfo *a;
+	usec_t left;
+	size_t n = 0;
+	int r = -ECONNREFUSED;
+
+	for (a = addresses; a; a = a->ai_next)
+		n++;
+	for (a = addresses; a; a = a->ai_next, n--) {
+		left = deadline_left(deadline);
+		if (left != DEADLINE_NEVER)
+			left = clock_monotonic_usec() + left / n;
+		r = connect_one(a, left, ret_fd);
+		if (r == 0)
+			break;
+	}
+	return r;
 }

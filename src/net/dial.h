@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Connecting to a listener, without waiting: for programs that poll many connections. */
+/* Connecting to a listener: with a deadline, or step by step for programs that poll many
+ * connections. */
 
+#include "base/clock.h"
 #include "base/span.h"
 
 struct addrinfo;
@@ -28,3 +30,8 @@ int dial_begin(const struct addrinfo *address, int *ret_fd);
 
 /* How it ended, once the descriptor is writable: 0 or a negative errno. */
 int dial_end(int fd);
+
+/* Connects to the first of the addresses that can be, in their order: a non-blocking descriptor in
+ * *ret_fd, or the negative errno of the last. Each gets its part of the time that is left: one that
+ * does not answer takes nothing away from the others. */
+int dial_connect(const struct addrinfo *addresses, usec_t deadline, int *ret_fd);

@@ -410,6 +410,51 @@ target(void **state)
 	freeaddrinfo(found);
 }
 
+/* A socket at a free port of the loopback, which listens or refuses. */
+static int
+make_port(bool listening, struct sockaddr_in *ret)
+{
+	socklen_t n = sizeof(*ret);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*ret = (struct sockaddr_in){ .sin_family = AF_INET };
+	ret->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *)ret, sizeof(*ret)) < 0)
+		skip();
+	assert_int_equal(getsockname(fd, (struct sockaddr *)ret, &n), 0);
+	if (listening)
+		assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void
+one_address_after_the_other(void **state)
+{
+	struct sockaddr_in at[2];
+	int refusing = make_port(false, &at[0]), listening = make_port(true, &at[1]), fd = -1;
+	struct addrinfo second = {
+		.ai_family = AF_INET,
+		.ai_addr = (struct sockaddr *)&at[1],
+		.ai_addrlen = sizeof(at[1]),
+	};
+	struct addrinfo first = {
+		.ai_family = AF_INET,
+		.ai_addr = (struct sockaddr *)&at[0],
+		.ai_addrlen = sizeof(at[0]),
+		.ai_next = &second,
+	};
+
+	(void)state;
+	assert_int_equal(dial_connect(&first, DEADLINE_NEVER, &fd), 0);
+	assert_int_equal(close(fd), 0);
+	first.ai_next = NULL;
+	fd = -1;
+	assert_int_equal(dial_connect(&first, DEADLINE_NEVER, &fd), -ECONNREFUSED);
+	assert_int_equal(fd, -1);
+	assert_int_equal(close(refusing), 0);
+	assert_int_equal(close(listening), 0);
+}
+
 int
 main(void)
 {
@@ -432,5 +477,6 @@ main(void)
 	add_test(&s, "names over IPv6", names_over_ipv6);
 	add_test(&s, "names of an IPv4 peer at an IPv6 socket", names_over_both);
 	add_cases(&s, target, targets);
+	add_test(&s, "one address after the other", one_address_after_the_other);
 	return run_suite("connection", &s);
 }

@@ -426,8 +426,7 @@ answer_lost(void **state)
 	assert_int_equal(store_open(&s, p->store, none), 0);
 	assert_int_equal(store_commit(&s, &m, &receipt), 0);
 	(void)snprintf(path, sizeof(path), "%s/%s", p->received, receipt.name);
-	if (removexattr(path, "user.hl7.receipt") < 0)
-		skip(); /* no attributes here */
+	assert_int_equal(removexattr(path, "user.hl7.receipt"), 0);
 	assert_int_equal(store_find(&s, &m, &receipt), STORE_E_DUPLICATE);
 	assert_false(receipt.answered);
 	assert_int_equal(receipt.answer.n, 0);
@@ -641,6 +640,20 @@ reserve_of_bytes(void **state)
 	reserve_of((struct store_reserve){ .bytes = UINT64_MAX / 4 }, *state);
 }
 
+/* Of inodes on a file system that does not count them, as btrfs: all is taken. */
+static void
+reserve_without_meaning(struct store_reserve reserve, const struct place *p)
+{
+	struct store_message m = message_of(SPAN("bytes"), SPAN("1"), SPAN("AA"));
+	struct store_receipt receipt = RECEIPT;
+	struct store s;
+
+	assert_int_equal(store_open(&s, p->store, reserve), 0);
+	assert_int_equal(store_commit(&s, &m, &receipt), 0);
+	assert_int_equal(files_in(p->received), 1);
+	store_close(&s);
+}
+
 static void
 reserve_of_inodes(void **state)
 {
@@ -649,8 +662,9 @@ reserve_of_inodes(void **state)
 
 	assert_int_equal(statvfs(p->root, &v), 0);
 	if (v.f_files == 0)
-		skip(); /* a file system that does not count them */
-	reserve_of((struct store_reserve){ .inodes = UINT64_MAX / 4 }, p);
+		reserve_without_meaning((struct store_reserve){ .inodes = UINT64_MAX / 4 }, p);
+	else
+		reserve_of((struct store_reserve){ .inodes = UINT64_MAX / 4 }, p);
 }
 
 /* A message that would fit, but not with what is made of it. */

@@ -87,18 +87,21 @@ main(int argc, char **argv)
 	struct session s = { .options = &o };
 	struct problems problems = { 0 };
 	char password[PASSWORD_BYTES];
-	enum inherit_from from;
-	bool stderr_is_peer = inherit_shield_peer(), stderr_usable;
+	struct inherited in;
+	bool stderr_is_peer = inherit_shield_peer();
 	int r;
 
 	r = options_parse(&o, argc, argv);
 	if (r)
 		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
-	r = inherit_connection(&s.connection, &from, &stderr_usable);
+	r = inherit_sockets(&in);
+	if (r == 0 && in.n_listeners > 0)
+		r = INHERIT_E_LISTENING;
 	if (r)
 		return process_refuse_start("hl7-amqp", r, hint);
+	s.connection = in.connection;
 	connection_names(&s.connection, &s.names);
-	s.reporter.target = journal_choose(o.listen.log, stderr_usable && !stderr_is_peer);
+	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_peer);
 	s.reporter.names = &s.names;
 	process_set_signals(&s.intake.idle_mask);
 	s.password_error = find_password(&o, password);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A process that somebody else starts for one connection: what it begins with. */
+/* A process that somebody else starts for what is passed to it: what it begins with. */
 
 #include <signal.h>
 #include <stdbool.h>
@@ -13,6 +13,6 @@ void process_set_signals(sigset_t *ret_idle_mask);
 /* Whether SIGTERM is pending. */
 bool process_asked_to_stop(void);
 
-/* Says why inherit_connection() took none, and `hint`, how the program is started. Returns the exit
+/* Says why inherit_sockets() took none, and `hint`, how the program is started. Returns the exit
  * status. */
 int process_refuse_start(const char *program, int condition, const char *hint);

@@ -3,15 +3,21 @@
 
 #include <stdio.h>
 
-void
-report_send(const struct reporter *r, struct journal_entry *e)
+static void
+send_entry(const struct reporter *r, struct journal_entry *e)
 {
 	if (r->names->peer_address[0])
 		journal_text(e, "HL7_PEER", r->names->peer_address);
 	if (r->names->peer_port[0])
 		journal_text(e, "HL7_PEER_PORT", r->names->peer_port);
+	journal_send(r->target, e);
+}
+
+void
+report_send(const struct reporter *r, struct journal_entry *e)
+{
 	if (!r->held)
-		journal_send(r->target, e);
+		send_entry(r, e);
 	else if (r->held->n < REPORTS_HELD_MAX)
 		r->held->entries[r->held->n++] = *e;
 }
@@ -22,7 +28,7 @@ report_held(struct reporter *r)
 	size_t i;
 
 	for (i = 0; r->held && i < r->held->n; i++)
-		journal_send(r->target, &r->held->entries[i]);
+		send_entry(r, &r->held->entries[i]);
 	r->held = NULL;
 }
 

@@ -32,7 +32,7 @@ struct reporter {
 /* Sends what was held back, and holds nothing back from now on. */
 void report_held(struct reporter *r);
 
-/* Sends an entry, with the peer, or holds it back. */
+/* Sends an entry, or holds it back. What is sent gets the peer. */
 void report_send(const struct reporter *r, struct journal_entry *e);
 
 /* The errno of our side or of the connection; nothing where `error` is none. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -107,6 +108,46 @@ connection_close(struct connection *c)
 	if (c->out >= 0 && c->out != c->in)
 		(void)close(c->out);
 	*c = CONNECTION_NULL;
+}
+
+void
+connection_set_no_delay(int fd)
+{
+	int one = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+/* Errors that are the one connection's, which is gone with them: accept(2), NOTES. */
+static bool
+is_of_one_connection(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case EINTR:
+	case ECONNABORTED:
+	case EPERM: /* a firewall's rule */
+	case EPROTO:
+	case ENOPROTOOPT:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET: return true;
+	default: return false;
+	}
+}
+
+int
+connection_accept(int listener, struct connection *ret)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return is_of_one_connection(errno) ? CONNECTION_E_GONE : -errno;
+	connection_set_no_delay(fd);
+	*ret = (struct connection){ fd, fd, true };
+	return 0;
 }
 
 union address {

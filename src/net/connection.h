@@ -18,6 +18,7 @@ enum {
 	CONNECTION_E_SUCCESS,
 	CONNECTION_E_TIMEOUT,     /* the deadline passed */
 	CONNECTION_E_INTERRUPTED, /* a signal that the given mask lets through came first */
+	CONNECTION_E_GONE,        /* of connection_accept() */
 };
 
 struct connection {
@@ -42,6 +43,14 @@ int connection_write(const struct connection *c, struct span bytes, usec_t deadl
 void connection_shutdown_write(struct connection *c);
 
 void connection_close(struct connection *c);
+
+/* Takes the next connection of a listening socket that does not block. 0, CONNECTION_E_GONE when
+ * there is none, or none any more, or a negative errno (accept(2): -EMFILE and the like may pass).
+ */
+int connection_accept(int listener, struct connection *ret);
+
+/* Small answers go out at once; no matter where the socket is not TCP. */
+void connection_set_no_delay(int fd);
 
 /* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone.
  */

@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -28,8 +26,9 @@ is_same(int a, int b)
 	       left.st_ino == right.st_ino;
 }
 
+/* Whether it is a stream's, and then whether it listens. */
 static int
-check_stream(int fd)
+check_stream(int fd, bool *ret_listening)
 {
 	int r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1);
 
@@ -37,27 +36,41 @@ check_stream(int fd)
 		return INHERIT_E_NOT_A_STREAM;
 	if (r > 0)
 		r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1);
-	return r > 0 ? INHERIT_E_LISTENING : r;
+	*ret_listening = r > 0;
+	return r > 0 ? 0 : r;
 }
 
-/* Small answers go out at once; no matter where the socket is not TCP. */
-static void
-set_no_delay(int fd)
+/* A connection may be gone again when its turn comes: accept(2) would wait for the next one. */
+static int
+add_listener(struct inherited *in, int fd)
 {
-	int one = 1;
+	int flags = fcntl(fd, F_GETFL);
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	in->listeners[in->n_listeners++] = fd;
+	return 0;
 }
 
 static int
-from_systemd(struct connection *ret)
+from_systemd(struct inherited *in, int n)
 {
-	int r = check_stream(SD_LISTEN_FDS_START);
+	bool listening = false;
+	int i, r = 0;
 
-	if (r)
+	if (n > INHERIT_LISTENERS_MAX)
+		return INHERIT_E_SEVERAL;
+	for (i = 0; r == 0 && i < n; i++) {
+		r = check_stream(SD_LISTEN_FDS_START + i, &listening);
+		if (r == 0 && listening)
+			r = add_listener(in, SD_LISTEN_FDS_START + i);
+	}
+	if (r || in->n_listeners == (size_t)n)
 		return r;
-	set_no_delay(SD_LISTEN_FDS_START);
-	*ret = (struct connection){ SD_LISTEN_FDS_START, SD_LISTEN_FDS_START, true };
+	if (n > 1)
+		return INHERIT_E_SEVERAL;
+	connection_set_no_delay(SD_LISTEN_FDS_START);
+	in->connection = (struct connection){ SD_LISTEN_FDS_START, SD_LISTEN_FDS_START, true };
 	return 0;
 }
 
@@ -83,10 +96,11 @@ vacate(struct connection *c, bool *ret_stderr_usable)
 }
 
 static int
-from_inetd(struct connection *ret, bool *ret_stderr_usable)
+from_inetd(struct inherited *in)
 {
 	struct connection c = { .socket = is_type(STDIN_FILENO, S_IFSOCK) };
-	int r = c.socket ? check_stream(STDIN_FILENO) : 0;
+	bool listening = false;
+	int r = c.socket ? check_stream(STDIN_FILENO, &listening) : 0;
 
 	if (r)
 		return r;
@@ -94,12 +108,14 @@ from_inetd(struct connection *ret, bool *ret_stderr_usable)
 		return INHERIT_E_NOTHING;
 	/* some leave copies of the connection behind, which would keep it open after us */
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
-	r = vacate(&c, ret_stderr_usable);
+	r = vacate(&c, &in->stderr_usable);
 	if (r)
 		return r;
+	if (listening)
+		return add_listener(in, c.in);
 	if (c.socket)
-		set_no_delay(c.in);
-	*ret = c;
+		connection_set_no_delay(c.in);
+	in->connection = c;
 	return 0;
 }
 
@@ -121,15 +137,15 @@ inherit_shield_peer(void)
 }
 
 int
-inherit_connection(struct connection *ret, enum inherit_from *ret_from, bool *ret_stderr_usable)
+inherit_sockets(struct inherited *ret)
 {
-	int n = sd_listen_fds(1);
+	struct inherited in = { .connection = CONNECTION_NULL, .stderr_usable = true };
+	int n = sd_listen_fds(1), r;
 
 	if (n < 0)
 		return n;
-	if (n > 1)
-		return INHERIT_E_SEVERAL;
-	*ret_from = n == 1 ? INHERIT_SYSTEMD : INHERIT_INETD;
-	*ret_stderr_usable = true;
-	return n == 1 ? from_systemd(ret) : from_inetd(ret, ret_stderr_usable);
+	r = n > 0 ? from_systemd(&in, n) : from_inetd(&in);
+	if (r == 0)
+		*ret = in;
+	return r;
 }

@@ -1,96 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 
-/* hl7-receive: one connection, one process. */
+/* hl7-receive: one connection, one process; or the process that makes one for each. */
 
 #include "cli/options.h"
 #include "listen/process.h"
 #include "net/inherit.h"
 #include "receive/session.h"
+#include "receive/supervisor.h"
 
 static const char hint[] =
-	"It is started by systemd (a socket unit with Accept=yes: systemctl enable --now\n"
-	"hl7-receive.socket), by an inetd, or to try it:\n"
+	"It is started by systemd (a socket unit: systemctl enable --now hl7-receive.socket), by\n"
+	"an inetd, or to try it:\n"
 	"  systemd-socket-activate -a -l 127.0.0.1:5123 hl7-receive --store=DIR";
-
-static void
-report_problems(void *userdata, const char *directory, const char *name, struct span source,
-	const struct problems *problems)
-{
-	struct session *s = userdata;
-	size_t i;
-
-	(void)source; /* the journal gets places and texts; hl7-convert --check shows the lines */
-	for (i = 0; i < problems->n; i++)
-		report_template(&s->reporter, directory, name, &problems->items[i]);
-	s->templates_broken |= problems->n_errors > 0;
-}
-
-static void
-note_unreadable(struct session *s, const char *what, int r)
-{
-	if (r >= 0)
-		return;
-	s->templates_broken = true;
-	report_error(&s->reporter, what, r);
-}
-
-/* A result that goes nowhere is most likely a forgotten line. */
-static void
-warn_of_destinations(const struct session *s)
-{
-	static const struct problem problem = {
-		.line = 1,
-		.column = 1,
-		.warning = true,
-		.text = "the template has no {to}: what it makes goes nowhere",
-	};
-	const struct span *destinations;
-	const struct template *t;
-	size_t i;
-
-	for (i = 0; i < s->convert_templates.n; i++) {
-		t = s->convert_templates.files[i].template;
-		if (t && template_destinations(t, &destinations) == 0)
-			report_template(&s->reporter, s->options->convert_templates,
-				s->convert_templates.files[i].name, &problem);
-	}
-}
-
-/* What fails here does not end the process: each message is answered with it. */
-static int
-load_templates(struct session *s)
-{
-	const struct template_reporter reporter = { report_problems, s };
-	const struct options *o = s->options;
-	struct problems problems = { 0 };
-	int r;
-
-	r = template_compile(
-		template_shipped_ack(), TEMPLATE_ACKNOWLEDGEMENT, NULL, &s->shipped, &problems);
-	if (r)
-		return r;
-	note_unreadable(
-		s, "the tables cannot be read", table_load(&s->tables, o->tables, &reporter));
-	note_unreadable(s, "the acknowledgement templates cannot be read",
-		template_load(&s->ack_templates, o->ack_templates, TEMPLATE_ACKNOWLEDGEMENT,
-			&s->tables, &reporter));
-	note_unreadable(s, "the conversion templates cannot be read",
-		template_load(&s->convert_templates, o->convert_templates, TEMPLATE_CONVERSION,
-			&s->tables, &reporter));
-	warn_of_destinations(s);
-	return 0;
-}
 
 static int
 open_queues(struct session *s)
 {
+	const struct template_set *set = &s->templates.convert;
 	const struct span *destinations;
 	const struct template *t;
 	size_t i, j, n;
 	int r = 0;
 
-	for (i = 0; i < s->convert_templates.n; i++) {
-		t = s->convert_templates.files[i].template;
+	for (i = 0; i < set->n; i++) {
+		t = set->files[i].template;
 		n = t ? template_destinations(t, &destinations) : 0;
 		for (j = 0; r == 0 && j < n; j++)
 			r = store_open_queue(&s->store, destinations[j]);
@@ -98,6 +31,7 @@ open_queues(struct session *s)
 	return r;
 }
 
+/* What fails here does not end the process: each message is answered with it. */
 static void
 open_store(struct session *s)
 {
@@ -116,8 +50,8 @@ wire(struct session *s)
 {
 	const struct options *o = s->options;
 
-	s->replier.templates = &s->ack_templates;
-	s->replier.shipped = s->shipped;
+	s->replier.templates = &s->templates.ack;
+	s->replier.shipped = s->templates.shipped;
 	s->replier.mode = o->listen.ack_mode;
 	s->replier.names = &s->names;
 	replier_identify(&s->replier);
@@ -127,16 +61,41 @@ wire(struct session *s)
 	intake_init(&s->intake, o->listen.max_message_bytes);
 }
 
-static void
-close_all(struct session *s)
+/* One connection from its first byte to its end. */
+static int
+serve(struct session *s)
 {
+	int r;
+
+	connection_names(&s->connection, &s->names);
+	s->reporter.held = &s->templates.problems;
+	open_store(s);
+	wire(s);
+	r = session_run(s);
 	intake_deinit(&s->intake);
 	connection_close(&s->connection);
 	store_close(&s->store);
-	template_set_deinit(&s->ack_templates);
-	template_set_deinit(&s->convert_templates);
-	table_set_deinit(&s->tables);
-	template_free(s->shipped);
+	return r;
+}
+
+/* Serves the connection, or each that comes in. */
+static int
+receive(struct session *s, const struct inherited *in)
+{
+	struct supervisor supervisor = {
+		.inherited = in,
+		.options = s->options,
+		.reporter = &s->reporter,
+		.templates = &s->templates,
+	};
+	int r = 0;
+
+	s->connection = in->connection;
+	if (in->n_listeners > 0)
+		r = supervisor_run(&supervisor, &s->connection);
+	if (r < 0)
+		return EXIT_OS;
+	return in->n_listeners > 0 && r == 0 ? EXIT_OK : serve(s);
 }
 
 int
@@ -144,32 +103,25 @@ main(int argc, char **argv)
 {
 	struct options o;
 	struct session s = { .options = &o, .store = STORE_NULL };
-	struct held_reports held = { .n = 0 };
-	enum inherit_from from;
-	bool stderr_is_peer = inherit_shield_peer(), stderr_usable;
+	struct inherited in;
+	bool stderr_is_peer = inherit_shield_peer();
 	int r;
 
 	r = options_parse(&o, argc, argv);
 	if (r)
 		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
-	r = inherit_connection(&s.connection, &from, &stderr_usable);
+	r = inherit_sockets(&in);
 	if (r)
 		return process_refuse_start("hl7-receive", r, hint);
-	connection_names(&s.connection, &s.names);
-	s.reporter = (struct reporter){
-		journal_choose(o.listen.log, stderr_usable && !stderr_is_peer),
-		&s.names,
-		&held,
-	};
+	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_peer);
+	s.reporter.names = &s.names;
 	process_set_signals(&s.intake.idle_mask);
-	r = load_templates(&s);
+	r = templates_load(&s.templates, &o);
 	if (r) {
 		report_error(&s.reporter, "the shipped template does not compile", r);
 		return EXIT_OS;
 	}
-	open_store(&s);
-	wire(&s);
-	r = session_run(&s);
-	close_all(&s);
+	r = receive(&s, &in);
+	templates_deinit(&s.templates);
 	return r;
 }

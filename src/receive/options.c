@@ -9,6 +9,9 @@
 
 #define MIB ((size_t)1024 * 1024)
 
+/* More processes than a machine has for us. */
+#define CONNECTIONS_MOST ((size_t)100000)
+
 enum option_id {
 	OPTION_STORE = 256,
 	OPTION_NO_STORE,
@@ -21,6 +24,10 @@ enum option_id {
 	OPTION_MIN_FREE_INODES,
 	OPTION_MAX_RESULT,
 	OPTION_ON_STORAGE_ERROR,
+	OPTION_MAX_CONNECTIONS,
+	OPTION_MAX_CONNECTIONS_PER_SOURCE,
+	OPTION_IDLE_EXIT,
+	OPTION_STOP_TIMEOUT,
 };
 
 static const struct option options[] = {
@@ -37,6 +44,11 @@ static const struct option options[] = {
 	{ "min-free-inodes", required_argument, NULL, OPTION_MIN_FREE_INODES },
 	{ "max-result", required_argument, NULL, OPTION_MAX_RESULT },
 	{ "on-storage-error", required_argument, NULL, OPTION_ON_STORAGE_ERROR },
+	{ "max-connections", required_argument, NULL, OPTION_MAX_CONNECTIONS },
+	{ "max-connections-per-source", required_argument, NULL,
+		OPTION_MAX_CONNECTIONS_PER_SOURCE },
+	{ "idle-exit", required_argument, NULL, OPTION_IDLE_EXIT },
+	{ "stop-timeout", required_argument, NULL, OPTION_STOP_TIMEOUT },
 	LISTEN_OPTIONS,
 	{ 0 },
 };
@@ -50,7 +62,8 @@ static const char help[] =
 	"Usage: hl7-receive --store=DIR | --no-store [OPTION…]\n"
 	"\n"
 	"Takes one HL7 v2 connection from systemd (a socket unit with Accept=yes) or an inetd,\n"
-	"stores each message durably and answers it. Not started by hand; to try it:\n"
+	"stores each message durably and answers it; given a socket that listens (Accept=no, or\n"
+	"inetd's wait), forks such a process for each connection. Not started by hand; to try it:\n"
 	"  systemd-socket-activate -a -l 127.0.0.1:5123 hl7-receive --store=/tmp/hl7\n"
 	"\n"
 	"  --store=DIR              where messages are stored (default: $STATE_DIRECTORY)\n"
@@ -71,7 +84,15 @@ static const char help[] =
 	"  --ack-mode=MODE          auto, original, enhanced or strict (default: auto)\n"
 	"  --messages=N             messages per connection, 0: until the peer closes (default: "
 	"1)\n"
-	"  --on-storage-error=HOW   reject, error or close (default: reject)\n" LISTEN_HELP
+	"  --on-storage-error=HOW   reject, error or close (default: reject)\n" LISTEN_HELP "\n"
+	"With a socket that listens:\n"
+	"  --max-connections=N      at the same time (default: 512)\n"
+	"  --max-connections-per-source=N\n"
+	"                           from one address; 0: no limit of its own (default: 64)\n"
+	"  --idle-exit=TIME         end after so long without a connection (default: 10m; 0: "
+	"never)\n"
+	"  --stop-timeout=TIME      on SIGTERM, wait for connections so long (default: 5s)\n"
+	"\n"
 	"  -h, --help               this text\n"
 	"  -V, --version            the version\n"
 	"\n"
@@ -127,6 +148,13 @@ set_option(void *userdata, int option, const char *argument)
 			&o->max_result_bytes);
 	case OPTION_ON_STORAGE_ERROR:
 		return WORD_OPTION(argument, storage_errors, o->on_storage_error);
+	case OPTION_MAX_CONNECTIONS:
+		return parse_count(argument, 1, CONNECTIONS_MOST, &o->max_connections);
+	case OPTION_MAX_CONNECTIONS_PER_SOURCE:
+		return parse_count(argument, 0, CONNECTIONS_MOST, &o->max_connections_per_source);
+	case OPTION_IDLE_EXIT: return parse_duration(argument, &o->idle_exit_usec);
+	case OPTION_STOP_TIMEOUT: /* who stops a service does not wait for ever */
+		return parse_duration(argument, &o->stop_timeout_usec) && o->stop_timeout_usec > 0;
 	}
 	return false;
 }
@@ -143,6 +171,10 @@ set_defaults(struct options *o)
 		.min_free_inodes = 1000,
 		.max_result_bytes = 64 * MIB,
 		.listen = listen_defaults(ACK_AUTO, 1),
+		.max_connections = 512,
+		.max_connections_per_source = 64,
+		.idle_exit_usec = 600 * USEC_PER_SEC,
+		.stop_timeout_usec = 5 * USEC_PER_SEC,
 	};
 }
 

@@ -21,6 +21,11 @@ struct options {
 	bool reject_reused;                     /* control ids */
 	bool reject_unmatched;                  /* messages that no conversion template wants */
 	enum storage_error_answer on_storage_error;
+	/* of a supervisor */
+	size_t max_connections;
+	size_t max_connections_per_source; /* 0: as many as in all */
+	usec_t idle_exit_usec;             /* 0: never */
+	usec_t stop_timeout_usec;
 };
 
 /* The defaults, $STATE_DIRECTORY, then the command line. 0 or an OPTIONS_E

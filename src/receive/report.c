@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "receive/report.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #define ID_TEMPLATE "bbdf392647554654b44cc30b5d3ee956"
+#define ID_REFUSED  "191f600564834636b520660e559642c1"
+#define ID_KILLED   "6dd96d4518944293bc32aa52e1b70d86"
 
 void
 report_message(const struct reporter *r, const struct message_report *m)
@@ -65,4 +69,30 @@ report_template(const struct reporter *r, const char *directory, const char *nam
 	/* a warning at every message would be noise: hl7-convert --check is where they are read */
 	journal_begin(&e, problem->warning ? PRIORITY_DEBUG : PRIORITY_ERROR, ID_TEMPLATE, line);
 	report_send(r, &e);
+}
+
+void
+report_refused(const struct reporter *r, enum refused_why why, uint64_t n)
+{
+	static const char *const texts[REFUSED_N] = {
+		[REFUSED_CONNECTIONS] = "connections refused: --max-connections is reached",
+		[REFUSED_SOURCE] = "connections refused: --max-connections-per-source is reached",
+		[REFUSED_NO_PROCESS] = "connections refused: the system has no process for them",
+	};
+	struct journal_entry e;
+
+	journal_begin(&e, PRIORITY_WARNING, ID_REFUSED, texts[why]);
+	journal_number(&e, "HL7_CONNECTIONS", n);
+	report_send(r, &e);
+}
+
+void
+report_killed(const struct reporter *r, const struct connection_names *names, int signal)
+{
+	const char *name = sigabbrev_np(signal);
+	struct journal_entry e;
+
+	journal_begin(&e, PRIORITY_ERROR, ID_KILLED, "the process of a connection was killed");
+	journal_text(&e, "HL7_SIGNAL", name ? name : "real-time");
+	report_send(&(struct reporter){ r->target, names, NULL }, &e);
 }

@@ -31,3 +31,17 @@ void report_empty_frames(const struct reporter *r, uint64_t n);
 /* A template does not compile or deserves a warning. */
 void report_template(const struct reporter *r, const char *directory, const char *name,
 	const struct problem *problem);
+
+/* Why a supervisor did not take a connection. */
+enum refused_why {
+	REFUSED_CONNECTIONS, /* as many as --max-connections are there */
+	REFUSED_SOURCE,     /* as many as --max-connections-per-source are there from its address */
+	REFUSED_NO_PROCESS, /* the system has no descriptor or process for it */
+	REFUSED_N,
+};
+
+/* So many connections were closed at once, for this reason. */
+void report_refused(const struct reporter *r, enum refused_why why, uint64_t n);
+
+/* The process of a connection was killed by a signal. `names` are the connection's. */
+void report_killed(const struct reporter *r, const struct connection_names *names, int signal);

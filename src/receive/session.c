@@ -179,10 +179,10 @@ convert(struct delivery *d)
 	const struct template_input in = replier_input(&s->replier, &d->message, timestamp);
 	enum outcome outcome;
 
-	if (s->templates_broken)
+	if (s->templates.broken)
 		return OUTCOME_TEMPLATE_BROKEN;
 	outcome = conversion_run(
-		&d->conversion, &s->convert_templates, &in, s->options->max_result_bytes);
+		&d->conversion, &s->templates.convert, &in, s->options->max_result_bytes);
 	if (outcome == OUTCOME_VALUE_REFUSED)
 		d->failures = d->conversion.failures;
 	if (outcome == OUTCOME_STORED && !d->conversion.wanted && s->options->reject_unmatched)

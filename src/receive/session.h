@@ -7,7 +7,7 @@
 #include "listen/reply.h"
 #include "receive/convert.h"
 #include "receive/options.h"
-#include "receive/report.h"
+#include "receive/templates.h"
 #include "store/store.h"
 
 struct session {
@@ -19,10 +19,7 @@ struct session {
 	struct replier replier;
 	struct store store;
 	int store_error; /* why the store could not be opened, or 0 */
-	struct template_set ack_templates, convert_templates;
-	struct table_set tables;
-	struct template *shipped; /* acknowledgement */
-	bool templates_broken;
+	struct templates templates;
 };
 
 /* Runs the conversation to its end. Returns the exit status: of the first outcome that has one, 0

@@ -243,3 +243,47 @@ table_load(struct table_set *set, const char *path, const struct template_report
 	*set = (struct table_set){ 0 };
 	return load_directory(&l, TABLE_SUFFIX);
 }
+
+static uint64_t
+nanoseconds(struct timespec t)
+{
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* One name, and the file it leads to where there is one. */
+static void
+stamp_file(int dir, const char *name, struct hash *h, uint64_t *newest)
+{
+	uint64_t facts[4] = { 0 };
+	struct stat st;
+
+	hash_add_piece(h, span_str(name));
+	if (fstatat(dir, name, &st, 0) == 0) {
+		facts[0] = st.st_dev;
+		facts[1] = st.st_ino;
+		facts[2] = (uint64_t)st.st_size;
+		facts[3] = nanoseconds(st.st_ctim);
+	}
+	hash_add(h, (struct span){ (const uint8_t *)facts, sizeof(facts) });
+	if (facts[3] > *newest)
+		*newest = facts[3];
+}
+
+int
+load_stamp(const char *path, struct hash *h, uint64_t *newest)
+{
+	const struct dirent *entry;
+	DIR *dir = opendir(path);
+	int r;
+
+	hash_add_piece(h, span_str(path));
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	stamp_file(dirfd(dir), ".", h, newest);
+	for (errno = 0; (entry = readdir(dir)); errno = 0)
+		if (entry->d_name[0] != '.')
+			stamp_file(dirfd(dir), entry->d_name, h, newest);
+	r = -errno;
+	(void)closedir(dir);
+	return r;
+}

@@ -3,6 +3,7 @@
 
 /* Templates and tables from their folders: the one part of this module that touches files. */
 
+#include "base/hash.h"
 #include "template/template.h"
 
 #define TEMPLATE_FILES_MAX ((size_t)1000) /* in one directory */
@@ -37,3 +38,8 @@ void template_set_deinit(struct template_set *set);
 /* Loads every *.tsv of directory `path` in the same way; a table that cannot be read is in the set
  * as broken, so that the templates which use it do not compile. */
 int table_load(struct table_set *set, const char *path, const struct template_reporter *reporter);
+
+/* Adds what tells a changed directory from one that is as it was: its files' names, inodes, sizes
+ * and times. `*newest` becomes the time of the last change, where that is later; in nanoseconds of
+ * CLOCK_REALTIME. A directory that is not there adds nothing but that. 0 or a negative errno. */
+int load_stamp(const char *path, struct hash *h, uint64_t *newest);

@@ -7,7 +7,8 @@
 static int
 compare(struct span a, struct span b)
 {
-	int r = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+	size_t n = a.n < b.n ? a.n : b.n;
+	int r = n ? memcmp(a.p, b.p, n) : 0; /* the key of a field that is not there has no bytes */
 
 	return r ? r : (a.n > b.n) - (a.n < b.n);
 }

@@ -22,6 +22,9 @@ static const struct find_case finds[] = {
 	{ "no line end at the end", BYTES("M\tmale"), BYTES("M"), BYTES("male") },
 	{ "a key that begins another", BYTES("ab\t2\na\t1\n"), BYTES("a"), BYTES("1") },
 	{ "case counts", BYTES("m\tmale\n"), BYTES("M"), { NULL, 0 } },
+	{ "the key of a field that is not there", BYTES("M\tmale\n*\tother\n"), { NULL, 0 },
+		BYTES("other") },
+	{ "an empty key", BYTES("M\tmale\n\tnone\n"), { NULL, 0 }, BYTES("none") },
 	{ "nothing", BYTES(""), BYTES("M"), { NULL, 0 } },
 };
 

@@ -189,8 +189,8 @@ set_option(void *userdata, int option, const char *argument)
 	return false;
 }
 
-static void
-set_defaults(struct options *o)
+void
+options_defaults(struct options *o)
 {
 	*o = (struct options){
 		.store = getenv("STATE_DIRECTORY"), /* of StateDirectory=, systemd.exec(5) */
@@ -231,13 +231,6 @@ read_file(struct options *o, const char *path)
 	if (n == FILE_BYTES_MAX)
 		return -EFBIG;
 	return strlen(o->file) == n ? 0 : -EILSEQ;
-}
-
-static int
-complain_of_file(const char *path, size_t line, const char *text)
-{
-	(void)fprintf(stderr, PROGRAM ": %s:%zu: %s\n", path, line, text);
-	return OPTIONS_E_CONFIG;
 }
 
 /* "AckTimeout" is the option --ack-timeout: 0 for those that a file does not have. */
@@ -290,31 +283,48 @@ unquote(char *text)
 	return text + 1;
 }
 
-static int
-take_line(struct options *o, const char *path, size_t number, char *line)
+/* One line without its end: NULL, or what is wrong with it. */
+static const char *
+take_line(struct options *o, char *line)
 {
 	char *equals;
 	int option;
 
 	line = trim(line);
 	if (!*line || *line == '#' || *line == ';')
-		return 0;
+		return NULL;
 	equals = strchr(line, '=');
 	if (!equals)
-		return complain_of_file(path, number, "a setting is NAME=VALUE");
+		return "a setting is NAME=VALUE";
 	option = option_of(line, trimmed(line, (size_t)(equals - line)));
 	if (!option)
-		return complain_of_file(path, number, "unknown setting; hl7-forward(8) lists them");
+		return "unknown setting; hl7-forward(8) lists them";
 	if (!set_option(o, option, unquote(trim(equals + 1))))
-		return complain_of_file(path, number, "not a valid value for this setting");
-	return 0;
+		return "not a valid value for this setting";
+	return NULL;
+}
+
+int
+options_take_text(struct options *o, char *text, struct options_fault *ret)
+{
+	struct options_fault fault = { 0 };
+	char *line;
+
+	while (!fault.text && (line = strsep(&text, "\n"))) {
+		fault.line++;
+		fault.text = take_line(o, line);
+	}
+	if (!fault.text)
+		return 0;
+	*ret = fault;
+	return OPTIONS_E_CONFIG;
 }
 
 static int
 take_file(struct options *o)
 {
-	char path[4096], *rest, *line;
-	size_t number = 1;
+	struct options_fault fault;
+	char path[4096];
 	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/%s.conf", o->destinations, o->name);
@@ -325,9 +335,9 @@ take_file(struct options *o)
 		(void)fprintf(stderr, PROGRAM ": %s: %s\n", path, strerrordesc_np(-r));
 		return OPTIONS_E_CONFIG;
 	}
-	rest = o->file;
-	for (; r == 0 && (line = strsep(&rest, "\n")); number++)
-		r = take_line(o, path, number, line);
+	r = options_take_text(o, o->file, &fault);
+	if (r)
+		(void)fprintf(stderr, PROGRAM ": %s:%zu: %s\n", path, fault.line, fault.text);
 	return r;
 }
 
@@ -403,7 +413,7 @@ options_parse(struct options *o, int argc, char **argv)
 	const struct command_line line = { PROGRAM, help, "hV", options, set_option, o };
 	int r;
 
-	set_defaults(o);
+	options_defaults(o);
 	r = options_read(&line, argc, argv);
 	if (r)
 		return r;

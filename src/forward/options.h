@@ -48,3 +48,15 @@ struct options {
 #define OPTIONS_E_CONFIG 100
 int options_parse(struct options *o, int argc, char **argv);
 void options_deinit(struct options *o);
+
+/* What stands in a file that cannot be taken. */
+struct options_fault {
+	size_t line; /* from 1 on */
+	const char *text;
+};
+
+/* The parts of options_parse() that a destination's file goes through, without the file. Takes the
+ * settings of a text upon what is in `o`, which then points into it; the text is cut to pieces. 0
+ * or OPTIONS_E_CONFIG, where what came before the fault has been taken. */
+void options_defaults(struct options *o);
+int options_take_text(struct options *o, char *text, struct options_fault *ret);

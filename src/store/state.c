@@ -94,22 +94,28 @@ take_fact(struct state *state, struct span name, struct span value)
 			(const char *)value.p);
 }
 
+void
+state_parse(struct span text, struct state *ret)
+{
+	struct span line;
+	size_t colon;
+
+	*ret = (struct state){ .kind = STATE_IDLE };
+	while (span_cut(&text, '\n', &line)) {
+		colon = span_find(line, ':');
+		take_fact(ret, span_first(line, colon), span_from(line, colon + 2));
+	}
+}
+
 static int
 read_state(int fd, struct state *ret)
 {
 	char text[STATE_BYTES];
 	ssize_t n = pread(fd, text, sizeof(text), 0);
-	struct span rest, line;
-	size_t colon;
 
-	*ret = (struct state){ .kind = STATE_IDLE };
 	if (n < 0)
 		return -errno;
-	rest = span_of(text, (size_t)n);
-	while (span_cut(&rest, '\n', &line)) {
-		colon = span_find(line, ':');
-		take_fact(ret, span_first(line, colon), span_from(line, colon + 2));
-	}
+	state_parse(span_of(text, (size_t)n), ret);
 	return 0;
 }
 

@@ -46,3 +46,7 @@ void state_write(int fd, const struct state *state);
 /* The reader's side: 0 with the state, and whether a forwarder runs, or a negative errno (-ENOENT:
  * none ever ran). */
 int state_read(int root, const char *name, struct state *ret, bool *ret_running);
+
+/* What a file of any bytes says, without the file. Lines that are not understood are passed over.
+ */
+void state_parse(struct span text, struct state *ret);

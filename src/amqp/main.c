@@ -112,7 +112,8 @@ main(int argc, char **argv)
 		return EXIT_OS;
 	}
 	wire(&s);
-	r = session_run(&s);
+	r = proxied_begin(&s.proxied, &s.intake, &o.listen, &s.names, &s.reporter);
+	r = r ? EXIT_OK : session_run(&s);
 	close_all(&s);
 	return r;
 }

@@ -6,12 +6,14 @@
 #include "amqp/options.h"
 #include "amqp/report.h"
 #include "listen/intake.h"
+#include "listen/proxied.h"
 #include "listen/reply.h"
 
 struct session {
 	const struct options *options;
 	struct connection connection;
 	struct intake intake;
+	struct proxied proxied;
 	struct publisher publisher;
 	int password_error; /* negative errno: there is none to log in with; or 0 */
 	struct connection_names names;

@@ -10,7 +10,7 @@
 
 #include "base/span.h"
 
-#define JOURNAL_FIELDS_MAX     24
+#define JOURNAL_FIELDS_MAX     32
 #define JOURNAL_ENTRY_BYTES    8192
 #define JOURNAL_PEER_BYTES_MAX 128 /* of what a peer sent, before escaping */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "listen/intake.h"
 
+#include <assert.h>
 #include <errno.h>
 
 void
@@ -13,6 +14,26 @@ void
 intake_deinit(struct intake *in)
 {
 	frame_decoder_deinit(&in->decoder);
+}
+
+int
+intake_give(struct intake *in, struct span bytes)
+{
+	uint8_t *room;
+	size_t n;
+	int r = 0;
+
+	assert(bytes.n <= INTAKE_GIVEN_MAX);
+	while (bytes.n > 0) {
+		r = frame_decoder_space(&in->decoder, &room, &n);
+		if (r)
+			return r;
+		n = n < bytes.n ? n : bytes.n;
+		memcpy(room, bytes.p, n);
+		frame_decoder_filled(&in->decoder, n);
+		bytes = span_from(bytes, n);
+	}
+	return 0;
 }
 
 /* What came behind the FS of a frame already answered says whether it was the whole message. */

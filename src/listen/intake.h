@@ -43,6 +43,12 @@ struct intake {
 void intake_init(struct intake *in, size_t max_bytes);
 void intake_deinit(struct intake *in);
 
+/* Bytes that were read before, by whoever looked what the connection begins with: they are the
+ * first of the first frame. At most INTAKE_GIVEN_MAX, before anything else is asked. 0 or -ENOMEM.
+ */
+#define INTAKE_GIVEN_MAX 4096
+int intake_give(struct intake *in, struct span bytes);
+
 /* The next frame with a payload, and OUTCOME_STORED where nothing is against it so far; 0 or a
  * condition. The payload is valid until the next call. */
 int intake_next(struct intake *in, struct frame *ret, enum outcome *ret_outcome);

@@ -13,6 +13,7 @@ listen_defaults(enum ack_mode ack_mode, size_t messages)
 		.frame_timeout_usec = 60 * USEC_PER_SEC,
 		.write_timeout_usec = 30 * USEC_PER_SEC,
 		.drain_timeout_usec = 2 * USEC_PER_SEC,
+		.proxy_timeout_usec = 5 * USEC_PER_SEC,
 	};
 }
 
@@ -48,6 +49,10 @@ set(struct listen_options *o, enum listen_option option, const char *argument)
 					     without end */
 		return parse_duration(argument, &o->drain_timeout_usec) &&
 		       o->drain_timeout_usec > 0;
+	case LISTEN_OPTION_PROXY_PROTOCOL: o->proxy_protocol = true; return true;
+	case LISTEN_OPTION_PROXY_TIMEOUT: /* the proxy sends it at once */
+		return parse_duration(argument, &o->proxy_timeout_usec) &&
+		       o->proxy_timeout_usec > 0;
 	case LISTEN_OPTION_LOG: return log_target_parse(argument, &o->log);
 	}
 	return false;

@@ -13,6 +13,8 @@ struct listen_options {
 	size_t max_message_bytes;
 	usec_t idle_timeout_usec, frame_timeout_usec, write_timeout_usec; /* 0: for ever */
 	usec_t drain_timeout_usec;
+	bool proxy_protocol; /* a header is demanded */
+	usec_t proxy_timeout_usec;
 	enum log_target log;
 };
 
@@ -29,6 +31,8 @@ enum listen_option {
 	LISTEN_OPTION_FRAME_TIMEOUT,
 	LISTEN_OPTION_WRITE_TIMEOUT,
 	LISTEN_OPTION_DRAIN_TIMEOUT,
+	LISTEN_OPTION_PROXY_PROTOCOL,
+	LISTEN_OPTION_PROXY_TIMEOUT,
 	LISTEN_OPTION_LOG,
 };
 
@@ -41,6 +45,8 @@ enum listen_option {
 		{ "frame-timeout", required_argument, NULL, LISTEN_OPTION_FRAME_TIMEOUT },         \
 		{ "write-timeout", required_argument, NULL, LISTEN_OPTION_WRITE_TIMEOUT },         \
 		{ "drain-timeout", required_argument, NULL, LISTEN_OPTION_DRAIN_TIMEOUT },         \
+		{ "proxy-protocol", no_argument, NULL, LISTEN_OPTION_PROXY_PROTOCOL },             \
+		{ "proxy-timeout", required_argument, NULL, LISTEN_OPTION_PROXY_TIMEOUT },         \
 	{                                                                                          \
 		"log", required_argument, NULL, LISTEN_OPTION_LOG                                  \
 	}
@@ -54,6 +60,10 @@ enum listen_option {
 	"ever)\n"                                                                                  \
 	"  --drain-timeout=TIME     wait for the peer to close after the last answer (default: "   \
 	"2s)\n"                                                                                    \
+	"  --proxy-protocol         a proxy says who the peer is: each connection begins with "    \
+	"the\n"                                                                                    \
+	"                           PROXY header, version 1 or 2\n"                                \
+	"  --proxy-timeout=TIME     wait for that header (default: 5s)\n"                          \
 	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
 
 /* The defaults, but for the two that a program chooses. */

@@ -3,6 +3,22 @@
 
 #include <stdio.h>
 
+/* The name of a certificate only where the proxy found it good: of others anybody can be named. */
+static void
+add_proxy(struct journal_entry *e, const struct proxy_header *h)
+{
+	const struct proxy_tls *tls = &h->tls;
+
+	if (tls->used && tls->version.p)
+		journal_bytes(e, "HL7_TLS_VERSION", tls->version);
+	if (tls->certificate && tls->verify_result == 0 && tls->client.p)
+		journal_bytes(e, "HL7_TLS_CLIENT", tls->client);
+	if (tls->certificate && tls->verify_result != 0)
+		journal_number(e, "HL7_TLS_VERIFY_RESULT", tls->verify_result);
+	if (h->unique_id.p)
+		journal_bytes(e, "HL7_PROXY_ID", h->unique_id);
+}
+
 static void
 send_entry(const struct reporter *r, struct journal_entry *e)
 {
@@ -10,6 +26,8 @@ send_entry(const struct reporter *r, struct journal_entry *e)
 		journal_text(e, "HL7_PEER", r->names->peer_address);
 	if (r->names->peer_port[0])
 		journal_text(e, "HL7_PEER_PORT", r->names->peer_port);
+	if (r->proxy)
+		add_proxy(e, r->proxy);
 	journal_send(r->target, e);
 }
 
@@ -138,10 +156,29 @@ report_error(const struct reporter *r, const char *what, int error)
 }
 
 void
+report_refused_header(const struct reporter *r, const char *what, uint64_t bytes,
+	uint64_t fault_offset, int error)
+{
+	struct reporter at_once = *r;
+	struct journal_entry e;
+	char line[128];
+
+	at_once.held = NULL; /* it stays without a frame */
+	(void)snprintf(line, sizeof(line), "connection refused: %s", what);
+	journal_begin(&e, PRIORITY_WARNING, REPORT_ID_PROXY, line);
+	journal_number(&e, "HL7_BYTES", bytes);
+	journal_number(&e, "HL7_FAULT_OFFSET", fault_offset);
+	report_add_error(&e, error);
+	report_send(&at_once, &e);
+}
+
+void
 report_idle(const struct reporter *r)
 {
+	struct reporter at_once = *r;
 	struct journal_entry e;
 
 	journal_begin(&e, PRIORITY_DEBUG, REPORT_ID_CONNECTION, "no message within --idle-timeout");
-	report_send(&(struct reporter){ r->target, r->names, NULL }, &e);
+	at_once.held = NULL;
+	report_send(&at_once, &e);
 }

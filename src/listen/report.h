@@ -9,11 +9,13 @@
 #include "journal/journal.h"
 #include "mllp/frame.h"
 #include "net/connection.h"
+#include "net/proxy.h"
 
 /* Events that are no outcome of a frame; ack/outcome.c has the others. */
 #define REPORT_ID_DATA_SKIPPED "b1b9d5d329074c4f9b31e37834589e7b"
 #define REPORT_ID_CONNECTION   "f33a7b82412344ca86335573268d8aa1"
 #define REPORT_ID_SYSTEM       "09b52c086b0542718d3c0adef8290874"
+#define REPORT_ID_PROXY        "fe4ae7eb865e46b49d8317ba943049b2"
 
 /* What is to be told before the first frame: a connection that brings none, a port scan, leaves no
  * trace, however wrong a template is. More than this many are not told. */
@@ -26,7 +28,8 @@ struct held_reports {
 struct reporter {
 	enum journal_target target;
 	const struct connection_names *names;
-	struct held_reports *held; /* NULL: entries are sent at once */
+	struct held_reports *held;        /* NULL: entries are sent at once */
+	const struct proxy_header *proxy; /* what a proxy said of the peer, or NULL */
 };
 
 /* Sends what was held back, and holds nothing back from now on. */
@@ -64,6 +67,11 @@ void report_late_data(const struct reporter *r, uint64_t offset);
 
 /* The connection or a directory failed. `what` names it. */
 void report_error(const struct reporter *r, const char *what, int error);
+
+/* What a proxy sent in front of the connection is no header that can be read (`what`). Its bytes
+ * are not told: they may be a message. */
+void report_refused_header(const struct reporter *r, const char *what, uint64_t bytes,
+	uint64_t fault_offset, int error);
 
 /* No frame began in time. */
 void report_idle(const struct reporter *r);

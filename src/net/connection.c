@@ -157,21 +157,28 @@ union address {
 	struct sockaddr_storage storage;
 };
 
+void
+connection_format_address(bool inet6, const uint8_t *address, char ret[CONNECTION_NAME_BYTES])
+{
+	static const uint8_t mapped[12] = { [10] = 0xFF, [11] = 0xFF };
+
+	if (inet6 && memcmp(address, mapped, sizeof(mapped)) == 0) {
+		address += sizeof(mapped);
+		inet6 = false;
+	}
+	(void)inet_ntop(inet6 ? AF_INET6 : AF_INET, address, ret, CONNECTION_NAME_BYTES);
+}
+
 static void
 format_address(const union address *a, char address[CONNECTION_NAME_BYTES], char port[8])
 {
-	const struct in6_addr *in6 = &a->in6.sin6_addr;
 	in_port_t number = 0;
 
 	if (a->any.sa_family == AF_INET) {
-		(void)inet_ntop(AF_INET, &a->in.sin_addr, address, CONNECTION_NAME_BYTES);
+		connection_format_address(false, (const uint8_t *)&a->in.sin_addr, address);
 		number = a->in.sin_port;
 	} else if (a->any.sa_family == AF_INET6) {
-		/* a mapped one is the IPv4 address that people know */
-		if (IN6_IS_ADDR_V4MAPPED(in6))
-			(void)inet_ntop(AF_INET, &in6->s6_addr[12], address, CONNECTION_NAME_BYTES);
-		else
-			(void)inet_ntop(AF_INET6, in6, address, CONNECTION_NAME_BYTES);
+		connection_format_address(true, a->in6.sin6_addr.s6_addr, address);
 		number = a->in6.sin6_port;
 	} else {
 		return;

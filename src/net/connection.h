@@ -61,3 +61,7 @@ struct connection_names {
 	char local_port[8];
 };
 void connection_names(const struct connection *c, struct connection_names *ret);
+
+/* The address as text: four bytes in network order, or 16. A mapped one is the IPv4 address that
+ * people know. */
+void connection_format_address(bool inet6, const uint8_t *address, char ret[CONNECTION_NAME_BYTES]);

@@ -71,7 +71,8 @@ serve(struct session *s)
 	s->reporter.held = &s->templates.problems;
 	open_store(s);
 	wire(s);
-	r = session_run(s);
+	r = proxied_begin(&s->proxied, &s->intake, &s->options->listen, &s->names, &s->reporter);
+	r = r ? EXIT_OK : session_run(s);
 	intake_deinit(&s->intake);
 	connection_close(&s->connection);
 	store_close(&s->store);

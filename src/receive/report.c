@@ -94,5 +94,5 @@ report_killed(const struct reporter *r, const struct connection_names *names, in
 
 	journal_begin(&e, PRIORITY_ERROR, ID_KILLED, "the process of a connection was killed");
 	journal_text(&e, "HL7_SIGNAL", name ? name : "real-time");
-	report_send(&(struct reporter){ r->target, names, NULL }, &e);
+	report_send(&(struct reporter){ .target = r->target, .names = names }, &e);
 }

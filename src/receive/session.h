@@ -4,6 +4,7 @@
 /* One connection's conversation: frame in, judged, committed, answered, reported; until it ends. */
 
 #include "listen/intake.h"
+#include "listen/proxied.h"
 #include "listen/reply.h"
 #include "receive/convert.h"
 #include "receive/options.h"
@@ -16,6 +17,7 @@ struct session {
 	struct connection_names names;
 	struct reporter reporter;
 	struct intake intake;
+	struct proxied proxied;
 	struct replier replier;
 	struct store store;
 	int store_error; /* why the store could not be opened, or 0 */

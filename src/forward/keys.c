@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "forward/keys.h"
+#include "base/vector.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +16,7 @@ keys_deinit(struct keys *k)
 static void
 add(struct keys_list *list, const struct keys_item *item)
 {
-	size_t wanted = list->allocated ? 2 * list->allocated : 64;
-	struct keys_item *grown;
-
-	if (list->n == list->allocated) {
-		grown = reallocarray(list->items, wanted, sizeof(*grown));
-		if (!grown)
-			return;
-		list->items = grown;
-		list->allocated = wanted;
-	}
-	list->items[list->n++] = *item;
+	(void)VECTOR_APPEND(list, *item);
 }
 
 bool

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/way.h"
+#include "base/vector.h"
 #include "queue/facts.h"
 
 #include <errno.h>
@@ -7,36 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct event *
-next_event(struct way *w)
-{
-	size_t wanted = w->allocated ? 2 * w->allocated : 16;
-	struct event *grown;
-
-	if (w->n == w->allocated) {
-		grown = reallocarray(w->items, wanted, sizeof(*grown));
-		if (!grown)
-			return NULL;
-		w->items = grown;
-		w->allocated = wanted;
-	}
-	return &w->items[w->n];
-}
-
 int
 way_add(struct way *w, usec_t at, const char *format, ...)
 {
-	struct event *e = next_event(w);
+	struct event e = { .at = at, .n = w->n };
 	va_list arguments;
 
-	if (!e)
-		return -ENOMEM;
-	e->at = at;
-	e->n = w->n++;
 	va_start(arguments, format);
-	(void)vsnprintf(e->text, sizeof(e->text), format, arguments);
+	(void)vsnprintf(e.text, sizeof(e.text), format, arguments);
 	va_end(arguments);
-	return 0;
+	return VECTOR_APPEND(w, e) ? 0 : -ENOMEM;
 }
 
 static int

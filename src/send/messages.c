@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "send/messages.h"
+#include "base/vector.h"
 #include "cli/input.h"
 #include "hl7/message.h"
 #include "hl7/split.h"
@@ -43,21 +44,15 @@ find_id(struct span message, struct outgoing *o)
 static int
 add(struct messages *m, struct span message, uint32_t file, uint32_t number)
 {
-	struct outgoing *grown,
-		o = { .offset = m->bytes.n, .n = message.n, .file = file, .number = number };
-	size_t wanted = m->allocated ? m->allocated * 2 : 64;
+	struct outgoing o = {
+		.offset = m->bytes.n, .n = message.n, .file = file, .number = number
+	};
 
 	if (m->n == MESSAGES_MAX)
 		return MESSAGES_E_TOO_LARGE;
-	if (m->n == m->allocated) {
-		grown = reallocarray(m->items, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		m->items = grown;
-		m->allocated = wanted;
-	}
 	find_id(message, &o);
-	m->items[m->n++] = o;
+	if (!VECTOR_APPEND(m, o))
+		return -ENOMEM;
 	return buffer_append(&m->bytes, message) == BUFFER_E_FULL ? MESSAGES_E_TOO_LARGE : 0;
 }
 

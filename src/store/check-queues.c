@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/cleanup.h"
+#include "base/vector.h"
 #include "store/check-parts.h"
 #include "store/disk.h"
 #include "store/folder.h"
@@ -8,9 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 /* How long a commit in the middle is waited for. */
 #define COMMIT_WAIT_USEC (3 * USEC_PER_SEC)
@@ -27,30 +26,13 @@ struct destination {
 /* --- the lists ------------------------------------------------------------------------------- */
 
 static int
-add_entry(struct queue_list *list, const struct store_entry_name *entry)
-{
-	size_t wanted = list->allocated ? 2 * list->allocated : 64;
-	struct store_entry_name *grown;
-
-	if (list->n == list->allocated) {
-		grown = reallocarray(list->items, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		list->items = grown;
-		list->allocated = wanted;
-	}
-	list->items[list->n++] = *entry;
-	return 0;
-}
-
-static int
 take_failed_name(const struct dirent *d, void *userdata)
 {
 	struct destination *t = userdata;
 	struct store_entry_name entry;
 
 	if (store_entry_parse(d->d_name, "txt", &entry))
-		return add_entry(&t->reasons, &entry);
+		return VECTOR_APPEND(&t->reasons, entry) ? 0 : -ENOMEM;
 	if (!store_entry_parse(d->d_name, "hl7", &entry))
 		check_tell(
 			t->c, CHECK_WARNING, t->failed_path, d->d_name, "is no file of the store");
@@ -86,19 +68,6 @@ hold_moves(const struct check *c, int *ret)
 }
 
 static int
-compare_entries(const void *a, const void *b)
-{
-	return store_entry_compare(a, b);
-}
-
-static bool
-has_entry(const struct queue_list *list, const struct store_entry_name *entry)
-{
-	return list->n > 0 &&
-	       bsearch(entry, list->items, list->n, sizeof(*list->items), compare_entries);
-}
-
-static int
 read_lists(struct destination *t)
 {
 	_cleanup_close_ int lock = -1;
@@ -110,8 +79,7 @@ read_lists(struct destination *t)
 		r = queue_list_failed(&t->q, &t->failed);
 	if (r == 0 && t->q.failed >= 0)
 		r = folder_read(t->q.failed, take_failed_name, t);
-	if (t->reasons.n > 0)
-		qsort(t->reasons.items, t->reasons.n, sizeof(*t->reasons.items), compare_entries);
+	queue_list_sort(&t->reasons);
 	return r;
 }
 
@@ -126,9 +94,9 @@ judge_failed(struct destination *t, const struct store_entry_name *entry)
 
 	store_entry_format(entry, "hl7", name);
 	store_entry_format(entry, "txt", reason);
-	if (has_entry(&t->waiting, entry))
+	if (queue_list_has(&t->waiting, entry))
 		check_tell(t->c, CHECK_ERROR, t->failed_path, name, "waits in the queue as well");
-	if (!has_entry(&t->reasons, entry) && folder_has(t->q.failed, name) == 1 &&
+	if (!queue_list_has(&t->reasons, entry) && folder_has(t->q.failed, name) == 1 &&
 		folder_has(t->q.failed, reason) == 0 && folder_has(t->q.failed, name) == 1)
 		check_tell(t->c, CHECK_ERROR, t->failed_path, name, "its reason is not there");
 	if (queue_counts(&t->q, entry) == QUEUE_E_UNCOMMITTED && folder_has(t->q.failed, name) == 1)
@@ -141,7 +109,7 @@ judge_reason(struct destination *t, const struct store_entry_name *entry)
 {
 	char name[STORE_NAME_BYTES], reason[STORE_NAME_BYTES];
 
-	if (has_entry(&t->failed, entry))
+	if (queue_list_has(&t->failed, entry))
 		return;
 	if (!t->paused)
 		check_pause(); /* who deletes a message removes its reason next */
@@ -203,7 +171,7 @@ judge_waiting(struct destination *t)
 		r = queue_counts(&t->q, &t->waiting.items[i]);
 		t->c->counts->n_waiting += r == 0;
 		if (r == QUEUE_E_UNCOMMITTED)
-			r = add_entry(&suspects, &t->waiting.items[i]);
+			r = VECTOR_APPEND(&suspects, t->waiting.items[i]) ? 0 : -ENOMEM;
 	}
 	if (r == 0 && suspects.n > 0)
 		r = judge_all_uncommitted(t, &suspects);

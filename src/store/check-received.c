@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/cleanup.h"
+#include "base/vector.h"
 #include "store/check-parts.h"
 #include "store/disk.h"
 #include "store/folder.h"
@@ -9,9 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define FOLDER "received"
 
@@ -31,56 +30,28 @@ struct key {
 struct received {
 	struct check *c;
 	int folder;
-	struct item *items; /* owned, as are the keys */
-	size_t n_items, items_allocated;
-	struct key *keys;
-	size_t n_keys, keys_allocated;
+	VECTOR(struct item) messages;
+	VECTOR(struct key) keys;
 	bool paused;
 };
 
 /* --- reading the folder ---------------------------------------------------------------------- */
 
-/* Makes room for one more: 0 or -ENOMEM. */
-static int
-grow(void **items, size_t n, size_t *allocated, size_t bytes)
-{
-	size_t wanted = *allocated ? 2 * *allocated : 1024;
-	void *grown;
-
-	if (n < *allocated)
-		return 0;
-	grown = reallocarray(*items, wanted, bytes);
-	if (!grown)
-		return -ENOMEM;
-	*items = grown;
-	*allocated = wanted;
-	return 0;
-}
-
 static int
 add_item(struct received *v, const struct dirent *d, const struct store_stem *stem)
 {
-	void *items = v->items;
-	int r = grow(&items, v->n_items, &v->items_allocated, sizeof(*v->items));
+	const struct item item = { .stem = *stem, .inode = d->d_ino };
 
-	v->items = items;
-	if (r == 0)
-		v->items[v->n_items++] = (struct item){ .stem = *stem, .inode = d->d_ino };
-	return r;
+	return VECTOR_APPEND(&v->messages, item) ? 0 : -ENOMEM;
 }
 
 static int
 add_key(struct received *v, const struct dirent *d, const struct known_name *name)
 {
 	struct key key = { .inode = d->d_ino, .number = name->number };
-	void *keys = v->keys;
-	int r = grow(&keys, v->n_keys, &v->keys_allocated, sizeof(*v->keys));
 
 	memcpy(key.hash, name->hash, sizeof(key.hash));
-	v->keys = keys;
-	if (r == 0)
-		v->keys[v->n_keys++] = key;
-	return r;
+	return VECTOR_APPEND(&v->keys, key) ? 0 : -ENOMEM;
 }
 
 /* An answer's message is claimed before and given up behind it. */
@@ -304,9 +275,9 @@ match_names(
 	size_t i = 0, k = 0;
 	int r = 0;
 
-	while (r == 0 && (i < v->n_items || k < v->n_keys)) {
-		struct item *item = i < v->n_items ? &v->items[i] : NULL;
-		const struct key *key = k < v->n_keys ? &v->keys[k] : NULL;
+	while (r == 0 && (i < v->messages.n || k < v->keys.n)) {
+		struct item *item = i < v->messages.n ? &v->messages.items[i] : NULL;
+		const struct key *key = k < v->keys.n ? &v->keys.items[k] : NULL;
 		int order = !item ? 1 : !key ? -1 : compare(item->inode, key->inode);
 
 		r = call(v, order <= 0 ? item : NULL, order >= 0 ? key : NULL);
@@ -398,13 +369,14 @@ read_messages(struct received *v)
 	size_t i;
 	int r = match_names(v, read_pair);
 
-	if (r == 0 && v->n_items > 0)
-		qsort(v->items, v->n_items, sizeof(*v->items), compare_hashes);
-	for (i = 1; r == 0 && i < v->n_items; i++) {
-		if (memcmp(v->items[i].hash, v->items[i - 1].hash, sizeof(v->items[i].hash)) != 0 ||
-			!are_same(v, &v->items[i - 1], &v->items[i]))
+	if (r == 0 && v->messages.n > 0)
+		qsort(v->messages.items, v->messages.n, sizeof(*v->messages.items), compare_hashes);
+	for (i = 1; r == 0 && i < v->messages.n; i++) {
+		if (memcmp(v->messages.items[i].hash, v->messages.items[i - 1].hash,
+			    sizeof(v->messages.items[i].hash)) != 0 ||
+			!are_same(v, &v->messages.items[i - 1], &v->messages.items[i]))
 			continue;
-		item_name(&v->items[i], name);
+		item_name(&v->messages.items[i], name);
 		check_tell(v->c, CHECK_ERROR, FOLDER, name,
 			"is stored twice: the message before it has the same bytes");
 	}
@@ -420,12 +392,12 @@ judge_all(struct received *v)
 
 	if (r < 0)
 		return r;
-	v->c->counts->n_received = v->n_items;
+	v->c->counts->n_received = v->messages.n;
 	stems_sort(&v->c->notes);
-	if (v->n_items > 0)
-		qsort(v->items, v->n_items, sizeof(*v->items), compare_items);
-	if (v->n_keys > 0)
-		qsort(v->keys, v->n_keys, sizeof(*v->keys), compare_keys);
+	if (v->messages.n > 0)
+		qsort(v->messages.items, v->messages.n, sizeof(*v->messages.items), compare_items);
+	if (v->keys.n > 0)
+		qsort(v->keys.items, v->keys.n, sizeof(*v->keys.items), compare_keys);
 	r = match_names(v, judge_pair);
 	return r == 0 && v->c->o->deep ? read_messages(v) : r;
 }
@@ -443,7 +415,7 @@ check_received(struct check *c)
 	r = check_folder(c, folder, FOLDER);
 	if (r == 0)
 		r = judge_all(&v);
-	free(v.items);
-	free(v.keys);
+	free(v.messages.items);
+	free(v.keys.items);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/expire.h"
 #include "base/cleanup.h"
+#include "base/vector.h"
 #include "store/disk.h"
 #include "store/folder.h"
 #include "store/known.h"
@@ -28,7 +29,7 @@ struct shelf {
 	int folder;
 	const char *name;
 	const struct retention_rules *rules;
-	struct retention_file *files; /* owned */
+	struct retention_file *items; /* owned */
 	size_t n, allocated, n_going;
 };
 
@@ -36,7 +37,7 @@ struct shelf {
 static struct retention_file *
 staying(const struct shelf *s)
 {
-	return s->n > s->n_going ? s->files + s->n_going : NULL;
+	return s->n > s->n_going ? s->items + s->n_going : NULL;
 }
 
 /* --- what is there --------------------------------------------------------------------------- */
@@ -46,23 +47,6 @@ count_file(struct expire *x)
 {
 	if (++x->n_files % 1024 == 0 && x->o->progress)
 		x->o->progress(x->n_files, x->o->userdata);
-}
-
-static int
-add_file(struct shelf *s, const struct retention_file *file)
-{
-	size_t wanted = s->allocated ? 2 * s->allocated : 1024;
-	struct retention_file *grown;
-
-	if (s->n == s->allocated) {
-		grown = reallocarray(s->files, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		s->files = grown;
-		s->allocated = wanted;
-	}
-	s->files[s->n++] = *file;
-	return 0;
 }
 
 /* What a file takes of the disk, or a negative errno. */
@@ -93,13 +77,13 @@ take_message(const struct dirent *d, void *userdata)
 		r = read_bytes(s->folder, d->d_name, &file.bytes);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	return add_file(s, &file);
+	return VECTOR_APPEND(s, file) ? 0 : -ENOMEM;
 }
 
 static void
 shelf_deinit(struct shelf *s)
 {
-	free(s->files);
+	free(s->items);
 	cleanup_close(&s->folder);
 }
 
@@ -233,7 +217,7 @@ take_known(const struct dirent *d, void *userdata)
 	count_file(s->x);
 	if (!known_name_parse(d->d_name, &known))
 		return 0;
-	file = retention_find(s->files, s->n_going, d->d_ino);
+	file = retention_find(s->items, s->n_going, d->d_ino);
 	if (file && known.kind == KNOWN_IDENTITY) /* its message goes in this pass */
 		return s->x->o->dry_run ? 0 : remove_same(s->folder, d->d_name, d->d_ino);
 	if (!file || !file->stem.stamp || known.kind != KNOWN_CONTENT)
@@ -249,11 +233,11 @@ remove_received(struct shelf *s)
 
 	if (s->n_going == 0)
 		return 0;
-	retention_sort_by_inode(s->files, s->n_going);
+	retention_sort_by_inode(s->items, s->n_going);
 	r = folder_read(s->folder, take_known, s);
 	for (i = 0; r == 0 && i < s->n_going; i++)
-		if (s->files[i].stem.stamp) /* it had no .k */
-			r = remove_message(s, &s->files[i], &s->x->result->n_received);
+		if (s->items[i].stem.stamp) /* it had no .k */
+			r = remove_message(s, &s->items[i], &s->x->result->n_received);
 	return r;
 }
 
@@ -282,7 +266,7 @@ static bool
 is_of_message(struct shelf *s, const struct dirent *d)
 {
 	return retention_find(staying(s), s->n - s->n_going, d->d_ino) ||
-	       (s->x->o->dry_run && retention_find(s->files, s->n_going, d->d_ino));
+	       (s->x->o->dry_run && retention_find(s->items, s->n_going, d->d_ino));
 }
 
 static int
@@ -341,7 +325,7 @@ expire_received(struct expire *x)
 	if (r == 0)
 		r = hold_waiting(x, &held);
 	if (r == 0) {
-		s.n_going = retention_choose(s.files, s.n, s.rules, &held, x->now);
+		s.n_going = retention_choose(s.items, s.n, s.rules, &held, x->now);
 		r = remove_received(&s);
 	}
 	stems_deinit(&held);
@@ -396,9 +380,9 @@ expire_rejected(struct expire *x)
 		return r == -ENOENT ? 0 : r;
 	r = folder_read(s.folder, take_message, &s);
 	if (r == 0)
-		s.n_going = retention_choose(s.files, s.n, s.rules, &none, x->now);
+		s.n_going = retention_choose(s.items, s.n, s.rules, &none, x->now);
 	for (i = 0; r == 0 && i < s.n_going; i++)
-		r = remove_rejected(&s, &s.files[i]);
+		r = remove_rejected(&s, &s.items[i]);
 	if (r == 0)
 		r = folder_read(s.folder, take_lone_reason, &s);
 	shelf_deinit(&s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/queue.h"
 #include "base/cleanup.h"
+#include "base/vector.h"
 #include "store/disk.h"
 #include "store/folder.h"
 #include "store/order.h"
@@ -89,33 +90,30 @@ queue_close(struct queue *q)
 /* --- listing --------------------------------------------------------------------------------- */
 
 static int
-add_name(struct queue_list *list, const struct store_entry_name *entry)
-{
-	size_t wanted = list->allocated ? 2 * list->allocated : 64;
-	struct store_entry_name *grown;
-
-	if (list->n == list->allocated) {
-		grown = reallocarray(list->items, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		list->items = grown;
-		list->allocated = wanted;
-	}
-	list->items[list->n++] = *entry;
-	return 0;
-}
-
-static int
 compare_entries(const void *a, const void *b)
 {
 	return store_entry_compare(a, b);
+}
+
+void
+queue_list_sort(struct queue_list *list)
+{
+	if (list->n > 0)
+		qsort(list->items, list->n, sizeof(*list->items), compare_entries);
+}
+
+bool
+queue_list_has(const struct queue_list *list, const struct store_entry_name *entry)
+{
+	return list->n > 0 &&
+	       bsearch(entry, list->items, list->n, sizeof(*list->items), compare_entries);
 }
 
 /* Makes room in a list that is full, of those that come last. */
 static void
 drop_last(struct queue_list *list)
 {
-	qsort(list->items, list->n, sizeof(*list->items), compare_entries);
+	queue_list_sort(list);
 	list->n_later += list->n - list->n / 2;
 	list->n /= 2;
 	list->last = list->items[list->n - 1];
@@ -137,7 +135,7 @@ take_name(const struct dirent *d, void *userdata)
 		list->n_later++;
 		return 0;
 	}
-	return add_name(list, &entry);
+	return VECTOR_APPEND(list, entry) ? 0 : -ENOMEM;
 }
 
 static int
@@ -151,8 +149,8 @@ list_folder(const struct queue *q, int folder, struct queue_list *ret)
 	r = folder_read(folder, take_name, ret);
 	if (r < 0)
 		queue_list_deinit(ret);
-	else if (ret->n > 0)
-		qsort(ret->items, ret->n, sizeof(*ret->items), compare_entries);
+	else
+		queue_list_sort(ret);
 	return r;
 }
 
@@ -535,18 +533,14 @@ has_name(const struct queue_names *names, const char *name)
 static int
 add_destination(struct queue_names *names, const char *name)
 {
-	size_t wanted = names->allocated ? 2 * names->allocated : 16;
-	char(*grown)[STORE_DESTINATION_BYTES];
+	void *grown;
 
 	if (!store_destination_is_valid(span_str(name)) || has_name(names, name))
 		return 0;
-	if (names->n == names->allocated) {
-		grown = reallocarray(names->items, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		names->items = grown;
-		names->allocated = wanted;
-	}
+	grown = vector_grow(names->items, names->n, &names->allocated, sizeof(*names->items));
+	if (!grown)
+		return -ENOMEM;
+	names->items = grown;
 	(void)snprintf(names->items[names->n++], sizeof(*names->items), "%s", name);
 	return 0;
 }

@@ -66,6 +66,10 @@ int queue_list_failed(const struct queue *q, struct queue_list *ret);
 int queue_list_ready(struct queue *q, struct queue_list *ret);
 void queue_list_deinit(struct queue_list *list);
 
+/* For a list that was filled otherwise; and whether a sorted one has an entry. */
+void queue_list_sort(struct queue_list *list);
+bool queue_list_has(const struct queue_list *list, const struct store_entry_name *entry);
+
 /* 0 when the received message of a waiting entry is there, QUEUE_E_UNCOMMITTED, or a negative
  * errno. */
 int queue_counts(const struct queue *q, const struct store_entry_name *entry);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/stems.h"
+#include "base/vector.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,18 +8,7 @@
 int
 stems_add(struct stems *s, const struct store_stem *stem)
 {
-	size_t wanted = s->allocated ? 2 * s->allocated : 64;
-	struct store_stem *grown;
-
-	if (s->n == s->allocated) {
-		grown = reallocarray(s->items, wanted, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		s->items = grown;
-		s->allocated = wanted;
-	}
-	s->items[s->n++] = *stem;
-	return 0;
+	return VECTOR_APPEND(s, *stem) ? 0 : -ENOMEM;
 }
 
 static int

@@ -32,20 +32,6 @@ struct compiler {
 	bool has_message;  /* {message} alone on a line */
 };
 
-void *
-vector_grow(void *items, size_t n, size_t *allocated, size_t item_bytes)
-{
-	size_t wanted = *allocated ? *allocated * 2 : 16;
-	void *grown;
-
-	if (n < *allocated)
-		return items;
-	grown = reallocarray(items, wanted, item_bytes);
-	if (grown)
-		*allocated = wanted;
-	return grown;
-}
-
 uint32_t
 place_column(const struct place *place, const uint8_t *at)
 {

@@ -4,6 +4,7 @@
 /* A compiled template: what compile.c and expression.c write and render.c reads. Only for this
  * folder. */
 
+#include "base/vector.h"
 #include "template/charset.h"
 #include "template/template.h"
 
@@ -90,13 +91,6 @@ struct op {
 	size_t target; /* of an op */
 };
 
-/* Grows by doubling; elements are never removed. */
-#define VECTOR(type)                                                                               \
-	struct {                                                                                   \
-		type *items;                                                                       \
-		size_t n, allocated;                                                               \
-	}
-
 /* A segment and its occurrence, as addresses name them: what is found once is found for all. */
 struct slot {
 	char segment[4];
@@ -126,21 +120,6 @@ struct template
 	bool has_substitute;
 	struct span substitute; /* for what the charset lacks */
 };
-
-/* Room for one more element: the vector's `items`, maybe moved, or NULL. */
-void *vector_grow(void *items, size_t n, size_t *allocated, size_t item_bytes);
-
-/* Appends a copy of `item`; false on lack of memory. */
-#define VECTOR_APPEND(vector, item)                                                                \
-	({                                                                                         \
-		void *_grown = vector_grow((vector)->items, (vector)->n, &(vector)->allocated,     \
-			sizeof(*(vector)->items));                                                 \
-		if (_grown) {                                                                      \
-			(vector)->items = _grown;                                                  \
-			(vector)->items[(vector)->n++] = (item);                                   \
-		}                                                                                  \
-		_grown != NULL;                                                                    \
-	})
 
 /* A loop whose body the line in hand is part of: what is in scope, for warnings. */
 struct loop_scope {

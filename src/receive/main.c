@@ -72,6 +72,10 @@ serve(struct session *s)
 	open_store(s);
 	wire(s);
 	r = proxied_begin(&s->proxied, &s->intake, &s->options->listen, &s->names, &s->reporter);
+	if (r == 0 && !options_allow(s->options, &s->names)) {
+		report_refused(&s->reporter, REFUSED_ADDRESS, 1);
+		r = PROXIED_E_ENDS;
+	}
 	r = r ? EXIT_OK : session_run(s);
 	intake_deinit(&s->intake);
 	connection_close(&s->connection);

@@ -24,6 +24,7 @@ enum option_id {
 	OPTION_MIN_FREE_INODES,
 	OPTION_MAX_RESULT,
 	OPTION_ON_STORAGE_ERROR,
+	OPTION_ALLOW,
 	OPTION_MAX_CONNECTIONS,
 	OPTION_MAX_CONNECTIONS_PER_SOURCE,
 	OPTION_IDLE_EXIT,
@@ -44,6 +45,7 @@ static const struct option options[] = {
 	{ "min-free-inodes", required_argument, NULL, OPTION_MIN_FREE_INODES },
 	{ "max-result", required_argument, NULL, OPTION_MAX_RESULT },
 	{ "on-storage-error", required_argument, NULL, OPTION_ON_STORAGE_ERROR },
+	{ "allow", required_argument, NULL, OPTION_ALLOW },
 	{ "max-connections", required_argument, NULL, OPTION_MAX_CONNECTIONS },
 	{ "max-connections-per-source", required_argument, NULL,
 		OPTION_MAX_CONNECTIONS_PER_SOURCE },
@@ -84,6 +86,7 @@ static const char help[] =
 	"  --ack-mode=MODE          auto, original, enhanced or strict (default: auto)\n"
 	"  --messages=N             messages per connection, 0: until the peer closes (default: "
 	"1)\n"
+	"  --allow=ADDRESS[/BITS][,…]  who may connect; may be given again (default: everybody)\n"
 	"  --on-storage-error=HOW   reject, error or close (default: reject)\n" LISTEN_HELP "\n"
 	"With a socket that listens:\n"
 	"  --max-connections=N      at the same time (default: 512)\n"
@@ -117,6 +120,14 @@ set_word(const char *text, const char *const *words, size_t n, int *ret)
 		_known;                                                                            \
 	})
 
+static bool
+add_allowed(struct allow *list, const char *text)
+{
+	struct span wrong;
+
+	return allow_add(list, span_str(text), &wrong) == 0;
+}
+
 /* One option with its argument; false when the argument is not of its kind. */
 static bool
 set_option(void *userdata, int option, const char *argument)
@@ -148,6 +159,7 @@ set_option(void *userdata, int option, const char *argument)
 			&o->max_result_bytes);
 	case OPTION_ON_STORAGE_ERROR:
 		return WORD_OPTION(argument, storage_errors, o->on_storage_error);
+	case OPTION_ALLOW: return add_allowed(&o->allow, argument);
 	case OPTION_MAX_CONNECTIONS:
 		return parse_count(argument, 1, CONNECTIONS_MOST, &o->max_connections);
 	case OPTION_MAX_CONNECTIONS_PER_SOURCE:
@@ -202,4 +214,10 @@ options_parse(struct options *o, int argc, char **argv)
 			"--store=DIR is needed (or --no-store, to acknowledge without storing)",
 			NULL);
 	return 0;
+}
+
+bool
+options_allow(const struct options *o, const struct connection_names *names)
+{
+	return o->allow.n_ranges == 0 || allow_admits(&o->allow, span_str(names->peer_address));
 }

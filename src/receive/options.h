@@ -4,6 +4,8 @@
 /* The receiver's options; hl7-receive(8) lists them with their defaults. */
 
 #include "listen/options.h"
+#include "net/allow.h"
+#include "net/connection.h"
 
 enum storage_error_answer {
 	ON_STORAGE_ERROR_REJECT, /* AR, CR: may be sent again */
@@ -21,6 +23,7 @@ struct options {
 	bool reject_reused;                     /* control ids */
 	bool reject_unmatched;                  /* messages that no conversion template wants */
 	enum storage_error_answer on_storage_error;
+	struct allow allow; /* without ranges: all may connect */
 	/* of a supervisor */
 	size_t max_connections;
 	size_t max_connections_per_source; /* 0: as many as in all */
@@ -31,3 +34,6 @@ struct options {
 /* The defaults, $STATE_DIRECTORY, then the command line. 0 or an OPTIONS_E
  * condition of cli/options.h. */
 int options_parse(struct options *o, int argc, char **argv);
+
+/* Whether --allow has the peer. */
+bool options_allow(const struct options *o, const struct connection_names *names);

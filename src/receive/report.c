@@ -77,13 +77,16 @@ report_refused(const struct reporter *r, enum refused_why why, uint64_t n)
 	static const char *const texts[REFUSED_N] = {
 		[REFUSED_CONNECTIONS] = "connections refused: --max-connections is reached",
 		[REFUSED_SOURCE] = "connections refused: --max-connections-per-source is reached",
+		[REFUSED_ADDRESS] = "connections refused: the address is not in --allow",
 		[REFUSED_NO_PROCESS] = "connections refused: the system has no process for them",
 	};
+	struct reporter at_once = *r;
 	struct journal_entry e;
 
 	journal_begin(&e, PRIORITY_WARNING, ID_REFUSED, texts[why]);
 	journal_number(&e, "HL7_CONNECTIONS", n);
-	report_send(r, &e);
+	at_once.held = NULL; /* it stays without a frame */
+	report_send(&at_once, &e);
 }
 
 void

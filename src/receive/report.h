@@ -32,7 +32,7 @@ void report_empty_frames(const struct reporter *r, uint64_t n);
 void report_template(const struct reporter *r, const char *directory, const char *name,
 	const struct problem *problem);
 
-/* Why a supervisor did not take a connection. */
+/* Why a connection was not taken. */
 enum refused_why {
 	REFUSED_CONNECTIONS, /* as many as --max-connections are there */
 	REFUSED_SOURCE,     /* as many as --max-connections-per-source are there from its address */

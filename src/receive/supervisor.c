@@ -55,14 +55,17 @@ tell_refused(struct state *st)
 	}
 }
 
-/* Whether there is room for a connection of this peer, and then REFUSED_N, else what is full. A
- * peer without an address, on a Unix socket, is no source. */
+/* Whether there is room for a connection of this peer, and then REFUSED_N, else why not. A peer
+ * without an address, on a Unix socket, is no source. */
 static enum refused_why
 find_room(const struct state *st, const struct connection_names *names)
 {
 	const struct options *o = st->s->options;
 	size_t i, same = 0;
 
+	/* behind a proxy the address is the proxy's: the child knows the peer's */
+	if (!o->listen.proxy_protocol && !options_allow(o, names))
+		return REFUSED_ADDRESS;
 	if (st->n >= o->max_connections)
 		return REFUSED_CONNECTIONS;
 	if (!names->peer_address[0] || o->max_connections_per_source == 0)

@@ -7,9 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* VT, FS, CR */
-#define FRAMING_BYTES 3
-
 void
 replier_identify(struct replier *r)
 {
@@ -53,14 +50,16 @@ static int
 render(struct reply *reply, struct replier *r, struct ack_answer *answer,
 	struct template_failures *ret_failures)
 {
-	struct buffer rendered = BUFFER_INIT(ack_bytes_max(answer->message));
-	int status = ack_render(r->templates, r->shipped, answer, &rendered, ret_failures);
+	int status;
 
+	/* an answer may be as large as its message, which repeats its header: one copy is enough */
+	reply->frame.max = ack_bytes_max(answer->message);
+	status = ack_render(r->templates, r->shipped, answer, &reply->frame, ret_failures);
 	reply->unusable = answer->unusable;
-	reply->frame.max = rendered.max + FRAMING_BYTES;
 	if (status == 0)
-		status = frame_encode(&reply->frame, buffer_span(&rendered));
-	buffer_deinit(&rendered);
+		status = frame_enclose(&reply->frame);
+	if (status)
+		buffer_clear(&reply->frame);
 	return status;
 }
 

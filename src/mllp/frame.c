@@ -284,19 +284,48 @@ frame_unread_frames_bytes(const struct frame_decoder *d)
 	return rest.n - span_find(rest, FRAME_VT);
 }
 
+static bool
+can_be_framed(struct span payload)
+{
+	return span_find(payload, FRAME_VT) == payload.n &&
+	       span_find(payload, FRAME_FS) == payload.n;
+}
+
 int
 frame_encode(struct buffer *out, struct span payload)
 {
 	int r;
 
-	if (span_find(payload, FRAME_VT) < payload.n || span_find(payload, FRAME_FS) < payload.n)
+	if (!can_be_framed(payload))
 		return -EBADMSG;
-	r = buffer_reserve(out, payload.n + 3);
+	r = buffer_reserve(out, payload.n + FRAME_BYTES);
 	if (r)
 		return r;
 	(void)buffer_append_byte(out, FRAME_VT);
 	(void)buffer_append(out, payload);
 	(void)buffer_append_byte(out, FRAME_FS);
 	(void)buffer_append_byte(out, FRAME_CR);
+	return 0;
+}
+
+int
+frame_enclose(struct buffer *payload)
+{
+	struct buffer *b = payload;
+	int r;
+
+	if (!can_be_framed(buffer_span(b)))
+		return -EBADMSG;
+	b->max += FRAME_BYTES;
+	r = buffer_reserve(b, FRAME_BYTES);
+	if (r) {
+		b->max -= FRAME_BYTES;
+		return r;
+	}
+	memmove(b->p + 1, b->p, b->n);
+	b->p[0] = FRAME_VT;
+	b->n++;
+	(void)buffer_append_byte(b, FRAME_FS);
+	(void)buffer_append_byte(b, FRAME_CR);
 	return 0;
 }

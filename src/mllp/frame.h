@@ -25,6 +25,9 @@ enum {
 	FRAME_CR = 0x0D,
 };
 
+/* What a frame has beside its payload. */
+#define FRAME_BYTES ((size_t)3)
+
 enum {
 	FRAME_E_SUCCESS,
 	FRAME_E_PARTIAL,   /* more bytes are needed */
@@ -109,3 +112,8 @@ size_t frame_unread_frames_bytes(const struct frame_decoder *d);
 /* Appends VT payload FS CR: 0, BUFFER_E_FULL, -ENOMEM, or -EBADMSG when the payload holds a VT or
  * FS, which no frame can carry. */
 int frame_encode(struct buffer *out, struct span payload);
+
+/* Makes the payload that is all of the buffer a frame, where it is: the buffer's maximum grows by
+ * FRAME_BYTES, and its memory is needed once. 0, -ENOMEM or -EBADMSG, as above; then nothing was
+ * changed. */
+int frame_enclose(struct buffer *payload);

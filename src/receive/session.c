@@ -132,8 +132,10 @@ repeat_answer(struct delivery *d)
 		return 0;
 	read_code(kept, d->code);
 	d->reply.code = d->code;
-	d->reply.frame.max = kept.n + 3;
-	return frame_encode(&d->reply.frame, kept);
+	reply_deinit(&d->reply);
+	d->reply.frame = d->receipt.answer;
+	d->receipt.answer = BUFFER_INIT(STORED_ANSWER_BYTES_MAX);
+	return frame_enclose(&d->reply.frame);
 }
 
 /* Whether it was stored before, by this connection or another. */

@@ -813,6 +813,25 @@ encode(void **state)
 	buffer_deinit(&out);
 }
 
+/* In its place there is always room for the frame. */
+static void
+enclose(void **state)
+{
+	const struct encode_case *c = *state;
+	struct buffer b = BUFFER_INIT(c->max);
+	bool framed = c->result != -EBADMSG;
+
+	assert_int_equal(buffer_append(&b, c->payload), 0);
+	assert_int_equal(frame_enclose(&b), framed ? 0 : -EBADMSG);
+	assert_int_equal(b.max, c->max + (framed ? FRAME_BYTES : 0));
+	assert_int_equal(b.n, c->payload.n + (framed ? FRAME_BYTES : 0));
+	if (c->result == 0)
+		assert_span_equal(buffer_span(&b), c->frame);
+	if (!framed)
+		assert_span_equal(buffer_span(&b), c->payload);
+	buffer_deinit(&b);
+}
+
 int
 main(void)
 {
@@ -830,6 +849,7 @@ main(void)
 	add_test(&s, "a recheck finds the payload that moved", recheck_finds_the_payload);
 	add_test(&s, "the head of a frame that is not complete", head_of_a_frame_in_hand);
 	add_cases(&s, encode, encodes);
+	add_cases(&s, enclose, encodes);
 	return run_suite("at once", &once) | run_suite("byte by byte", &bytes) |
 	       run_suite("cut into two at every byte", &halves) |
 	       run_suite("three bytes at a time", &threes) | run_suite("frame", &s);

@@ -128,6 +128,28 @@ refuse(const struct command_line *c, const char *text, const char *value)
 	return OPTIONS_E_USAGE;
 }
 
+/* An option by its long name, which all of them have, or NULL. */
+static const char *
+name_of(const struct command_line *c, int option)
+{
+	const struct option *o;
+
+	for (o = c->long_options; o->name; o++)
+		if (o->val == option)
+			return o->name;
+	return NULL;
+}
+
+static int
+refuse_value(const struct command_line *c, int option, const char *value)
+{
+	const char *name = name_of(c, option);
+	char text[80];
+
+	(void)snprintf(text, sizeof(text), "not a valid value for --%s", name ? name : "");
+	return refuse(c, text, value);
+}
+
 /* One option of getopt_long(3). */
 static int
 take_option(const struct command_line *c, int option)
@@ -140,7 +162,8 @@ take_option(const struct command_line *c, int option)
 	}
 	if (c->set(c->userdata, option, optarg))
 		return 0;
-	return refuse(c, optarg ? "not a valid value" : "options that exclude each other", optarg);
+	return optarg ? refuse_value(c, option, optarg)
+		      : refuse(c, "options that exclude each other", NULL);
 }
 
 int

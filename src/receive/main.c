@@ -61,6 +61,20 @@ wire(struct session *s)
 	intake_init(&s->intake, o->listen.max_message_bytes);
 }
 
+/* Who the peer is, and whether it may connect: 0 or PROXIED_E_ENDS. */
+static int
+greet(struct session *s)
+{
+	int r = proxied_begin(
+		&s->proxied, &s->intake, &s->options->listen, &s->names, &s->reporter);
+
+	if (r == 0 && !options_allow(s->options, &s->names)) {
+		report_refused(&s->reporter, REFUSED_ADDRESS, 1);
+		r = PROXIED_E_ENDS;
+	}
+	return r;
+}
+
 /* One connection from its first byte to its end. */
 static int
 serve(struct session *s)
@@ -71,12 +85,7 @@ serve(struct session *s)
 	s->reporter.held = &s->templates.problems;
 	open_store(s);
 	wire(s);
-	r = proxied_begin(&s->proxied, &s->intake, &s->options->listen, &s->names, &s->reporter);
-	if (r == 0 && !options_allow(s->options, &s->names)) {
-		report_refused(&s->reporter, REFUSED_ADDRESS, 1);
-		r = PROXIED_E_ENDS;
-	}
-	r = r ? EXIT_OK : session_run(s);
+	r = greet(s) == 0 ? session_run(s) : EXIT_OK;
 	intake_deinit(&s->intake);
 	connection_close(&s->connection);
 	store_close(&s->store);

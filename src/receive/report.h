@@ -36,6 +36,7 @@ void report_template(const struct reporter *r, const char *directory, const char
 enum refused_why {
 	REFUSED_CONNECTIONS, /* as many as --max-connections are there */
 	REFUSED_SOURCE,     /* as many as --max-connections-per-source are there from its address */
+	REFUSED_ADDRESS,    /* it is not in --allow */
 	REFUSED_NO_PROCESS, /* the system has no descriptor or process for it */
 	REFUSED_N,
 };

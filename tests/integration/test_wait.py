@@ -397,3 +397,33 @@ def test_same_message_on_many_connections_at_once(activate, store):
         thread.join(PATIENCE)
     assert said == ["AA"] * 20
     assert store.messages() == [message("ID1")]
+
+
+# --- who may connect ------------------------------------------------------------------------------
+
+def test_allow(activate):
+    activator = activate("--allow=127.0.1.0/24", "--allow=127.0.0.9")
+    assert ask_once(activator.port, "ID1", "127.0.1.7") == "AA"
+    assert ask_once(activator.port, "ID2", "127.0.0.9") == "AA"
+    assert all(is_refused(peer_from(activator.port, "127.0.0.1")) for _ in range(5))
+    wait_until(lambda: "not in --allow" in activator.log_text, "the entry")
+    assert ask_once(activator.port, "ID3", "127.0.0.9") == "AA"
+
+
+def test_allow_for_one_connection(start, command):
+    """The same where each connection has a process from the start."""
+    port = socket.create_server(("127.0.0.1", 0))
+    number = port.getsockname()[1]
+    port.close()
+    process = start([need("systemd-socket-activate"), "-a", "-l", f"127.0.0.1:{number}",
+                     *command("--allow=127.0.0.9")])
+    connect(number).close()
+    assert ask_once(number, "ID1", "127.0.0.9") == "AA"
+    assert ask_once(number, "ID1", "127.0.0.8") is None
+    wait_until(lambda: "not in --allow" in process.log_text, "the entry")
+
+
+@pytest.mark.parametrize("wrong", ["", "host.example", "10.0.0.0/33", "10.0.0.1/8", "127.0.0.1,"])
+def test_allow_is_wrong(run, command, wrong):
+    done = run(command(f"--allow={wrong}"))
+    assert done.returncode == EXIT_USAGE and "--allow" in done.told

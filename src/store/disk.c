@@ -63,8 +63,8 @@ disk_open_dir(int at, const char *path, int *ret)
 	return 0;
 }
 
-static int
-write_all(int fd, struct span bytes)
+int
+disk_write_more(int fd, struct span bytes)
 {
 	ssize_t n;
 
@@ -90,7 +90,7 @@ disk_write(int dir, struct span bytes, int *ret_fd)
 
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, bytes);
+	r = disk_write_more(fd, bytes);
 	if (r == 0)
 		*ret_fd = steal_fd(&fd);
 	return r;

@@ -24,6 +24,9 @@ int disk_open_existing_dir(int at, const char *path, int *ret);
 /* An unnamed file in `dir` with these bytes (O_TMPFILE, mode 0640), not on disk yet. */
 int disk_write(int dir, struct span bytes, int *ret_fd);
 
+/* More bytes behind them. 0 or a negative errno. */
+int disk_write_more(int fd, struct span bytes);
+
 /* The bytes of a file are on disk. The file is given up where they are not. */
 int disk_sync(int fd);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -208,40 +209,50 @@ int
 known_keep_receipt(int fd, const char *name, struct span answer)
 {
 	struct buffer receipt = BUFFER_INIT(RECEIPT_HEAD_BYTES + answer.n);
-	int r = write_receipt(name, answer, &receipt);
+	int r;
 
+	/* the kernel would say the same to a copy */
+	if (answer.n > XATTR_SIZE_MAX)
+		return KNOWN_E_NO_ATTRIBUTES;
+	r = write_receipt(name, answer, &receipt);
 	if (r == 0)
 		r = set_attribute(fd, buffer_span(&receipt));
 	buffer_deinit(&receipt);
 	return r;
 }
 
+/* The same in a file, synced. */
 static int
-link_receipt(int received, const char *key_name, struct span receipt)
+write_receipt_file(int received, const char *name, struct span answer, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
-	char name[KNOWN_NAME_BYTES];
-	int r = disk_write_synced(received, receipt, &fd);
+	int r = disk_write(received, span_str(name), &fd);
 
-	if (r < 0)
-		return r;
-	receipt_name(key_name, name);
-	/* of a commit that was not finished */
-	if (unlinkat(received, name, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return disk_link(fd, received, name);
+	if (r == 0)
+		r = disk_write_more(fd, SPAN("\n"));
+	if (r == 0)
+		r = disk_write_more(fd, answer); /* not a copy: it may be large */
+	if (r == 0)
+		r = disk_sync(fd);
+	if (r == 0)
+		*ret_fd = steal_fd(&fd);
+	return r;
 }
 
 int
 known_keep_receipt_file(int received, const char *key_name, const char *name, struct span answer)
 {
-	struct buffer receipt = BUFFER_INIT(RECEIPT_HEAD_BYTES + answer.n);
-	int r = write_receipt(name, answer, &receipt);
+	_cleanup_close_ int fd = -1;
+	char receipt[KNOWN_NAME_BYTES];
+	int r = write_receipt_file(received, name, answer, &fd);
 
-	if (r == 0)
-		r = link_receipt(received, key_name, buffer_span(&receipt));
-	buffer_deinit(&receipt);
-	return r;
+	if (r < 0)
+		return r;
+	receipt_name(key_name, receipt);
+	/* of a commit that was not finished */
+	if (unlinkat(received, receipt, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return disk_link(fd, received, receipt);
 }
 
 static int

@@ -172,6 +172,14 @@ def test_path(path):
     assert (SOURCE / path).exists()
 
 
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w-]+\.py(?:::\w+)?)`", README))))
+def test_shown_by(name):
+    """The tests that it names are there."""
+    file, _, function = name.partition("::")
+    path, = (SOURCE / "tests").glob(f"*/{file}")
+    assert not function or re.search(rf"^def {function}\(", path.read_text(encoding="utf-8"), re.M)
+
+
 def test_map():
     """Every room is on the map, and no other."""
     listed, = (text for text in blocks("") if text.startswith("src/"))

@@ -27,6 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 PORT = 5123
 SOCKET = "hl7-receive.socket"
 INSTANCES = "hl7-receive@*"
+WAIT_SOCKET = "hl7-receive-wait.socket"
+WAIT_SERVICE = "hl7-receive-wait.service"
 BINARY = pathlib.Path("/usr/sbin/hl7-receive")
 STORE = pathlib.Path("/var/lib/hl7-inetd")
 RECEIVED = STORE / "received"
@@ -490,6 +492,96 @@ def template_edited_while_messages_flow():
     return f"{len(used)} messages, {new} of them begun after the change ({end - begin:.4f} s)"
 
 
+# -- wait mode --------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def wait_mode():
+    """The port is that of the other socket unit for as long as the block runs, as an administrator changes it."""
+    output("systemctl", "disable", "--now", SOCKET)
+    output("systemctl", "enable", "--now", WAIT_SOCKET)
+    try:
+        yield
+    finally:
+        run("systemctl", "disable", "--now", WAIT_SOCKET)
+        run("systemctl", "stop", WAIT_SERVICE)
+        output("systemctl", "enable", "--now", SOCKET)
+
+
+def assert_waiting_healthy(control_id):
+    send_good(control_id)
+    assert_stored([control_id])
+    state = show(WAIT_SOCKET, "ActiveState", "Result")
+    assert state == {"ActiveState": "active", "Result": "success"}, f"{WAIT_SOCKET}: {state}"
+    until(lambda: not supervised(), f"children are left: {supervised()}")
+    assert not units("--failed"), f"failed units: {units('--failed')}"
+
+
+def supervisor():
+    return int(show(WAIT_SERVICE, "MainPID")["MainPID"])
+
+
+def supervised():
+    """The process ids of the supervisor's children."""
+    pid = supervisor()
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if pid else []
+
+
+@check
+def wait_mode_serves_many_from_one_service():
+    with wait_mode():
+        with Flow("WAITFLOW", senders=8) as flow:
+            flow.wait_for_more(300)
+            pid = supervisor()
+        assert not units("--all", INSTANCES), "an instance per connection was started"
+        assert_waiting_healthy("WAITFLOW-AFTER")
+        assert supervisor() == pid, "the supervisor is another one"
+    return f"{len(flow.sent)} messages"
+
+
+@check
+def wait_mode_restarts_with_another_binary_and_refuses_nobody():
+    with wait_mode():
+        send_good("WAITUP-FIRST")
+        listening, old = listener()[0], supervisor()
+        with connect() as early, Flow("WAITUP") as flow:
+            early.sendall(frame(message("WAITUP-EARLY"))[:60])
+            until(supervised, "no child")
+            flow.wait_for_more(20)
+            replace_file(BINARY, BINARY.read_bytes() + b"newer version", 0o755)
+            for _ in range(3):
+                output("systemctl", "restart", WAIT_SERVICE)
+                flow.wait_for_more(20)
+            assert os.stat(f"/proc/{supervisor()}/exe").st_ino == BINARY.stat().st_ino
+            # it was in a frame when its supervisor ended: nobody else's business
+            early.sendall(frame(message("WAITUP-EARLY"))[60:])
+            assert_accepted(answer(early), "WAITUP-EARLY")
+        assert listener()[0] == listening, "the listening socket is not the same any more"
+        assert supervisor() != old
+        assert_stored(["WAITUP-EARLY"])
+        assert_waiting_healthy("WAITUP-AFTER")
+    return f"{len(flow.sent)} messages over 3 restarts, each accepted and stored once"
+
+
+@check
+def wait_mode_crash_of_a_child():
+    with wait_mode():
+        send_good("WAITCRASH-FIRST")
+        for number in range(8):    # more than systemd's default limits on starts would bear
+            name = f"WAITCRASH-{number}"
+            with connect() as victim, connect() as sibling:
+                sibling.sendall(frame(message(name))[:60])
+                in_hand(sibling)
+                victim.sendall(b"\x0b")
+                os.kill(in_hand(victim), signal.SIGSEGV)
+                assert answer(victim) == b""
+                sibling.sendall(frame(message(name))[60:])
+                assert_accepted(answer(sibling), name)
+        told = run("journalctl", "-q", "-o", "cat", "--no-pager", "MESSAGE_ID=6dd96d4518944293bc32aa52e1b70d86",
+                   "-u", WAIT_SERVICE).stdout.splitlines()
+        assert len(told) >= 8, told
+        assert_waiting_healthy("WAITCRASH-AFTER")
+
+
 @check
 def stop_finishes_the_frames_in_hand():
     names = "STOP-A", "STOP-B"
@@ -814,6 +906,8 @@ def start_clean():
         shutil.rmtree(folder)
     output("systemctl", "daemon-reload")
     run("systemctl", "kill", "--signal=KILL", INSTANCES)
+    run("systemctl", "disable", "--now", WAIT_SOCKET)
+    run("systemctl", "kill", "--signal=KILL", WAIT_SERVICE)
     run("systemctl", "reset-failed")
     output("systemctl", "enable", "--now", SOCKET)
     settle()

@@ -3,13 +3,15 @@
 import contextlib
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 
 import pytest
 
 import hl7test
-from hl7test import AS_SYSTEMD, RECEIVE, Connection, Logs, Process, Store, environment
+from hl7test import (AS_SYSTEMD, RECEIVE, Activator, Connection, Logs, Process, Store,
+                     environment)
 
 
 def pytest_configure():
@@ -108,6 +110,24 @@ def listener(start, command):
         return port
 
     return listener
+
+
+@pytest.fixture
+def activate(start, command):
+    """activate("--messages=0").port; the processes and the socket are gone at the end.
+
+    wrapper words in front of the command, which must end in exec()
+    """
+    made = []
+
+    def activate(*options, sockets=None, wrapper=(), **more):
+        sockets = sockets or [socket.create_server(("127.0.0.1", 0), backlog=4096)]
+        made.append(Activator(start, [*wrapper, *command(*options, **more)], sockets))
+        return made[-1]
+
+    yield activate
+    for activator in made:
+        activator.end()
 
 
 @pytest.fixture

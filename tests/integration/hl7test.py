@@ -11,6 +11,7 @@ import errno
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -216,6 +217,22 @@ def connect(port, host="127.0.0.1"):
             time.sleep(0.01)
 
 
+def peer_from(port, source="127.0.0.1"):
+    return Peer(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)))
+
+
+def ask_once(port, control_id, source="127.0.0.1"):
+    """One connection, one message: its answer's code, None where the connection ended without one."""
+    peer = peer_from(port, source)
+    try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            peer.send(frame(message(control_id)))
+        answers = acks(peer.read_to_end())
+        return answers[0].code if answers else None
+    finally:
+        peer.close()
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as s:
         return s.getsockname()[1]
@@ -366,6 +383,56 @@ class Connection(Process):
         """Waits for the process; its exit status."""
         self.peer.close()
         return self.wait()
+
+
+class Activator:
+    """Has the listening socket and starts the program when a connection waits, as systemd does."""
+
+    def __init__(self, start, line, sockets):
+        self.start, self.line, self.sockets = start, line, sockets
+        self.process = None
+        self.started = []
+        self.ended = False
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    port = property(lambda self: self.sockets[0].getsockname()[1])
+    log_text = property(lambda self: "".join(p.log_text for p in self.started))
+    log = property(lambda self: [e for p in self.started for e in p.log])
+
+    def run(self):
+        while not self.ended:
+            if not select.select(self.sockets, [], [], 0.02)[0]:
+                continue
+            fds = [s.fileno() for s in self.sockets]
+            # descriptors may be anywhere: they are moved away, then to 3 and behind
+            moves = " ".join(f"{100 + i}<&{fd}" for i, fd in enumerate(fds))
+            moves += " " + " ".join(f"{3 + i}<&{100 + i}" for i in range(len(fds)))
+            script = f'LISTEN_FDS={len(fds)} LISTEN_PID=$$ exec "$@" {moves}'
+            process = self.start(["/bin/bash", "-c", script, "sh", *self.line], pass_fds=fds)
+            with self.lock:
+                self.started.append(process)
+                self.process = process
+            while process.popen.poll() is None and not self.ended:
+                time.sleep(0.002)
+
+    def supervisor(self):
+        """The process that accepts; a connection must have been made."""
+        wait_until(lambda: self.process and self.process.popen.poll() is None
+                   and pathlib.Path(f"/proc/{self.process.popen.pid}/comm").read_text() == "hl7-receive\n",
+                   "a supervisor")
+        return self.process
+
+    def children(self):
+        pid = self.supervisor().popen.pid
+        return [int(n) for n in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def end(self):
+        self.ended = True
+        self.thread.join(PATIENCE)
+        for s in self.sockets:
+            s.close()
 
 
 def environment(**changes):

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Wait mode: a listening socket is inherited, and each connection gets a process of its own."""
-import contextlib
 import os
 import pathlib
-import select
 import signal
 import socket
 import subprocess
@@ -12,91 +10,10 @@ import time
 
 import pytest
 
-from hl7test import (EXIT_USAGE, FS, PATIENCE, VT, Peer, acks, connect,
-                     frame, message, need, wait_until)
+from hl7test import (EXIT_USAGE, FS, PATIENCE, VT, Peer, acks, ask_once, connect,
+                     frame, message, need, peer_from, wait_until)
 
 KILLED = "the process of a connection was killed"
-
-
-class Activator:
-    """Has the listening socket and starts the program when a connection waits, as systemd does."""
-
-    def __init__(self, start, line, sockets):
-        self.start, self.line, self.sockets = start, line, sockets
-        self.process = None
-        self.started = []
-        self.ended = False
-        self.lock = threading.Lock()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    port = property(lambda self: self.sockets[0].getsockname()[1])
-    log_text = property(lambda self: "".join(p.log_text for p in self.started))
-    log = property(lambda self: [e for p in self.started for e in p.log])
-
-    def run(self):
-        while not self.ended:
-            if not select.select(self.sockets, [], [], 0.02)[0]:
-                continue
-            fds = [s.fileno() for s in self.sockets]
-            # descriptors may be anywhere: they are moved away, then to 3 and behind
-            moves = " ".join(f"{100 + i}<&{fd}" for i, fd in enumerate(fds))
-            moves += " " + " ".join(f"{3 + i}<&{100 + i}" for i in range(len(fds)))
-            script = f'LISTEN_FDS={len(fds)} LISTEN_PID=$$ exec "$@" {moves}'
-            process = self.start(["/bin/bash", "-c", script, "sh", *self.line], pass_fds=fds)
-            with self.lock:
-                self.started.append(process)
-                self.process = process
-            while process.popen.poll() is None and not self.ended:
-                time.sleep(0.002)
-
-    def supervisor(self):
-        """The process that accepts; a connection must have been made."""
-        wait_until(lambda: self.process and self.process.popen.poll() is None
-                   and pathlib.Path(f"/proc/{self.process.popen.pid}/comm").read_text() == "hl7-receive\n",
-                   "a supervisor")
-        return self.process
-
-    def children(self):
-        pid = self.supervisor().popen.pid
-        return [int(n) for n in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-    def end(self):
-        self.ended = True
-        self.thread.join(PATIENCE)
-        for s in self.sockets:
-            s.close()
-
-
-@pytest.fixture
-def activate(start, command):
-    """activate("--messages=0").port; the processes and the socket are gone at the end."""
-    made = []
-
-    def activate(*options, sockets=None, **more):
-        sockets = sockets or [socket.create_server(("127.0.0.1", 0), backlog=4096)]
-        made.append(Activator(start, command(*options, **more), sockets))
-        return made[-1]
-
-    yield activate
-    for activator in made:
-        activator.end()
-
-
-def peer_from(port, source="127.0.0.1"):
-    return Peer(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE, source_address=(source, 0)))
-
-
-def ask_once(port, control_id, source="127.0.0.1"):
-    """One connection, one message: its answer's code, None where the connection ended without one."""
-    peer = peer_from(port, source)
-    try:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            peer.send(frame(message(control_id)))
-        answers = acks(peer.read_to_end())
-        return answers[0].code if answers else None
-    finally:
-        peer.close()
 
 
 def test_each_connection_has_a_process(activate, store):

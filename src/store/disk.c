@@ -81,11 +81,10 @@ disk_write_more(int fd, struct span bytes)
 	return 0;
 }
 
-int
-disk_write(int dir, struct span bytes, int *ret_fd)
+static int
+write_unnamed(int dir, int access, struct span bytes, int *ret_fd)
 {
-	/* for reading too: its lock and its extended attributes are asked for through it */
-	_cleanup_close_ int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, FILE_MODE);
+	_cleanup_close_ int fd = openat(dir, ".", O_TMPFILE | access | O_CLOEXEC, FILE_MODE);
 	int r;
 
 	if (fd < 0)
@@ -94,6 +93,13 @@ disk_write(int dir, struct span bytes, int *ret_fd)
 	if (r == 0)
 		*ret_fd = steal_fd(&fd);
 	return r;
+}
+
+int
+disk_write(int dir, struct span bytes, int *ret_fd)
+{
+	/* for reading too: its lock and its extended attributes are asked for through it */
+	return write_unnamed(dir, O_RDWR, bytes, ret_fd);
 }
 
 int
@@ -119,7 +125,7 @@ int
 disk_write_synced(int dir, struct span bytes, int *ret_fd)
 {
 	_cleanup_close_ int fd = -1;
-	int r = disk_write(dir, bytes, &fd);
+	int r = write_unnamed(dir, O_WRONLY, bytes, &fd);
 
 	if (r == 0)
 		r = disk_sync(fd);

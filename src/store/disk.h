@@ -35,7 +35,8 @@ int disk_sync(int fd);
  * lock of it is gone with that. */
 int disk_sync_dir(int *fd);
 
-/* disk_write() and disk_sync(). */
+/* disk_write() and disk_sync(), for a file that is not read through this descriptor: the folder may
+ * be one beneath which this process cannot read. */
 int disk_write_synced(int dir, struct span bytes, int *ret_fd);
 
 /* Gives an open file a name; -EEXIST where it is taken. */

@@ -352,3 +352,27 @@ charset_encode(const struct charset *c, struct span text, const struct span *sub
 {
 	return convert(c->iconv, "UTF-8", text, substitute, out, ret_at);
 }
+
+_Static_assert(sizeof(sets) / sizeof(sets[0]) <= CHARSETS_MAX, "a place for each set");
+
+/* A module has both directions, and stays as long as one conversion of it is open. */
+void
+charset_load(struct charset_modules *ret)
+{
+	iconv_t opened;
+	size_t i;
+
+	ret->n = 0;
+	for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		opened = iconv_open("UTF-8", sets[i].iconv);
+		if (opened != (iconv_t)-1)
+			ret->open[ret->n++] = opened;
+	}
+}
+
+void
+charset_unload(struct charset_modules *modules)
+{
+	while (modules->n > 0)
+		(void)iconv_close(modules->open[--modules->n]);
+}

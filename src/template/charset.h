@@ -6,8 +6,8 @@
  * library's iconv(3). A template's text is UTF-8; so a message is brought to UTF-8 before it is
  * rendered, and what is rendered to the target's set behind it.
  *
- * Nothing here runs unless a template asks with {charset}. iconv may read the C library's
- * conversion modules.
+ * Nothing here runs unless a template asks with {charset}. iconv reads the C library's conversion
+ * modules, when it is first asked for a set: see charset_load().
  */
 
 #include "base/buffer.h"
@@ -43,3 +43,13 @@ int charset_decode(const struct charset *c, struct span bytes, const struct deli
 /* The way back: from UTF-8. The substitute must be of the target's set. */
 int charset_encode(const struct charset *c, struct span text, const struct span *substitute,
 	struct buffer *out, size_t *ret_at);
+
+/* The C library's modules for all known sets, kept in memory: for a process that can open no file
+ * later. About a millisecond; a set that is not there then stays CHARSET_E_UNAVAILABLE. */
+#define CHARSETS_MAX 32
+struct charset_modules {
+	void *open[CHARSETS_MAX]; /* of iconv_open(3) */
+	size_t n;
+};
+void charset_load(struct charset_modules *ret);
+void charset_unload(struct charset_modules *modules);

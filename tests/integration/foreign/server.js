@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // server.js PACKAGE PORT: a listener of an npm package on this machine only. Prints "ready", then
-// MSH-10 of each message as that package reads it. It ends with its standard input.
+// MSH-10 of each message as that package reads it, unless HL7_QUIET is set (the benches). It ends
+// with its standard input.
 "use strict";
 
 const net = require("net");
@@ -12,6 +13,8 @@ net.Server.prototype.listen = function () {
   return listen.call(this, { host: "127.0.0.1", port }, () => console.log("ready"));
 };
 
+const say = process.env.HL7_QUIET ? () => {} : (read) => console.log(read());
+
 process.stdin.resume();
 process.stdin.on("end", () => process.exit(0));
 
@@ -20,7 +23,7 @@ const servers = {
     require("simple-hl7").Server.createTcpServer({}, (error, request, response) => {
       if (error)
         return;
-      console.log(request.msg.header.getField(8));
+      say(() => request.msg.header.getField(8));
       response.end();
     }).start(port);
   },
@@ -28,7 +31,7 @@ const servers = {
   "node-hl7-server"() {
     const { Server } = require("node-hl7-server");
     new Server({ bindAddress: "127.0.0.1" }).createInbound({ port }, async (request, response) => {
-      console.log(request.getMessage().get("MSH.10").toString());
+      say(() => request.getMessage().get("MSH.10").toString());
       await response.sendResponse("AA");
     });
   },

@@ -8,7 +8,7 @@
 #include "store/name.h"
 
 struct reporter {
-	enum journal_target target;
+	struct journal_target target;
 	const char *destination;
 	const char *peer; /* HOST[:PORT]; NULL where the destination is a command */
 };

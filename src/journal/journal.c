@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define SD_JOURNAL_SUPPRESS_LOCATION 1
-
 #include "journal/journal.h"
 
 #include <errno.h>
@@ -10,13 +8,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
+#include <sys/un.h>
 #include <syslog.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
+/* systemd's JOURNAL_NATIVE_PROTOCOL, which is promised to stay as it is. sd_journal_sendv(3) does
+ * the same, but the library that has it links those for reading journals, compressed and sealed:
+ * five more, which cost a process of one connection more than all that it does itself. */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+/* A journal that takes nothing for so long loses an entry: nobody waits for a log without end. */
+#define JOURNAL_PATIENCE_SECONDS 1
 
 /* Whether descriptor 2 is the stream that JOURNAL_STREAM names as "device:inode". */
 static bool
@@ -55,8 +59,8 @@ log_target_parse(const char *text, enum log_target *ret)
 	return false;
 }
 
-enum journal_target
-journal_choose(enum log_target wanted, bool stderr_usable)
+static enum journal_way
+choose_way(enum log_target wanted, bool stderr_usable)
 {
 	if (wanted == LOG_TARGET_JOURNAL)
 		return JOURNAL_NATIVE;
@@ -69,22 +73,40 @@ journal_choose(enum log_target wanted, bool stderr_usable)
 	return access(JOURNAL_SOCKET, F_OK) == 0 ? JOURNAL_NATIVE : JOURNAL_SYSLOG;
 }
 
+struct journal_target
+journal_choose(enum log_target wanted, bool stderr_usable)
+{
+	const struct timeval patience = { .tv_sec = JOURNAL_PATIENCE_SECONDS };
+	struct journal_target target = { choose_way(wanted, stderr_usable), -1 };
+
+	if (target.way != JOURNAL_NATIVE)
+		return target;
+	target.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	(void)setsockopt(target.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	return target;
+}
+
 static void __attribute__((format(printf, 2, 3)))
 add_field(struct journal_entry *e, const char *format, ...)
 {
+	char *field = e->bytes + e->n_bytes;
 	size_t room = JOURNAL_ENTRY_BYTES - e->n_bytes;
 	va_list arguments;
+	char *feed;
 	int n;
 
 	if (e->n_fields == JOURNAL_FIELDS_MAX)
 		return;
 	va_start(arguments, format);
-	n = vsnprintf(e->bytes + e->n_bytes, room, format, arguments);
+	n = vsnprintf(field, room, format, arguments);
 	va_end(arguments);
 	if (n < 0 || (size_t)n >= room)
 		return;
+	while ((feed = memchr(field, '\n', (size_t)n)))
+		*feed = ' ';
+	field[n] = '\n'; /* in the place of the NUL */
 	e->starts[e->n_fields++] = e->n_bytes;
-	e->n_bytes += (size_t)n;
+	e->n_bytes += (size_t)n + 1;
 }
 
 void
@@ -138,21 +160,30 @@ field_at(const struct journal_entry *e, size_t i)
 {
 	size_t end = i + 1 < e->n_fields ? e->starts[i + 1] : e->n_bytes;
 
-	return span_of(e->bytes + e->starts[i], end - e->starts[i]);
+	return span_of(e->bytes + e->starts[i], end - 1 - e->starts[i]);
 }
 
+/* By the path each time: a journal that was started anew has another socket. */
 static void
-send_native(const struct journal_entry *e)
+send_native(int fd, const struct journal_entry *e)
 {
-	struct iovec fields[JOURNAL_FIELDS_MAX];
-	struct span s;
-	size_t i;
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
+	char identifier[64];
+	int n = snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%.40s\n",
+		program_invocation_short_name);
+	struct iovec parts[] = {
+		{ .iov_base = (void *)(uintptr_t)e->bytes, .iov_len = e->n_bytes },
+		{ .iov_base = identifier, .iov_len = (size_t)n },
+	};
+	const struct msghdr m = {
+		.msg_name = &address,
+		.msg_namelen = sizeof(address),
+		.msg_iov = parts,
+		.msg_iovlen = 2,
+	};
 
-	for (i = 0; i < e->n_fields; i++) {
-		s = field_at(e, i);
-		fields[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)s.p, .iov_len = s.n };
-	}
-	(void)sd_journal_sendv(fields, (int)e->n_fields);
+	while (sendmsg(fd, &m, MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
 }
 
 /* Appends " NAME=value". A value with blanks is quoted, so that none can look like the field behind
@@ -213,12 +244,12 @@ write_line(struct span line)
 }
 
 static void
-send_line(enum journal_target target, const struct journal_entry *e)
+send_line(enum journal_way way, const struct journal_entry *e)
 {
 	char line[JOURNAL_ENTRY_BYTES + 3 * JOURNAL_FIELDS_MAX + 2]; /* a blank and quotes each */
 	int n = format_line(e, line, sizeof(line) - 1);
 
-	if (target == JOURNAL_SYSLOG) {
+	if (way == JOURNAL_SYSLOG) {
 		syslog(LOG_DAEMON | priority_of(e), "%s", line);
 		return;
 	}
@@ -227,15 +258,15 @@ send_line(enum journal_target target, const struct journal_entry *e)
 }
 
 void
-journal_send(enum journal_target target, const struct journal_entry *e)
+journal_send(struct journal_target target, const struct journal_entry *e)
 {
-	switch (target) {
-	case JOURNAL_NATIVE: send_native(e); return;
+	switch (target.way) {
+	case JOURNAL_NATIVE: send_native(target.fd, e); return;
 	case JOURNAL_STDERR:
 		if (priority_of(e) == LOG_DEBUG)
 			return; /* a terminal cannot filter as journalctl -p does */
-		send_line(target, e);
+		send_line(target.way, e);
 		return;
-	case JOURNAL_SYSLOG: send_line(target, e); return;
+	case JOURNAL_SYSLOG: send_line(target.way, e); return;
 	}
 }

@@ -14,10 +14,16 @@
 #define JOURNAL_ENTRY_BYTES    8192
 #define JOURNAL_PEER_BYTES_MAX 128 /* of what a peer sent, before escaping */
 
-enum journal_target {
-	JOURNAL_NATIVE, /* sd_journal_sendv(3) */
+enum journal_way {
+	JOURNAL_NATIVE, /* the journal's own protocol */
 	JOURNAL_STDERR, /* one line an entry */
 	JOURNAL_SYSLOG, /* syslog(3), where standard error is the peer and there is no journal */
+};
+
+/* Where entries go, for as long as the process lives; a forked one may share it. */
+struct journal_target {
+	enum journal_way way;
+	int fd; /* of JOURNAL_NATIVE: an unconnected socket, -1 if there was none to be had */
 };
 
 /* What --log asks for, in every program that has a log. */
@@ -31,19 +37,19 @@ enum log_target {
 /* "auto", "journal" or "stderr"; false for another word. */
 bool log_target_parse(const char *text, enum log_target *ret);
 
-enum journal_target journal_choose(enum log_target wanted, bool stderr_usable);
+struct journal_target journal_choose(enum log_target wanted, bool stderr_usable);
 
 /* An entry in the making. What does not fit is left out, never cut in the middle of a field's
  * escaping. */
 struct journal_entry {
 	size_t n_fields;
 	size_t n_bytes;
-	size_t starts[JOURNAL_FIELDS_MAX]; /* in bytes[]: "NAME=value", without NUL */
+	size_t starts[JOURNAL_FIELDS_MAX]; /* in bytes[]: "NAME=value", a line feed behind each */
 	char bytes[JOURNAL_ENTRY_BYTES];
 };
 
 /* `message` is the human line, `message_id` 32 hexadecimal digits; priorities are those of
- * syslog(3). */
+ * syslog(3). A line feed in a value becomes a blank: it would end the field. */
 void journal_begin(
 	struct journal_entry *e, int priority, const char *message_id, const char *message);
 void journal_text(struct journal_entry *e, const char *name, const char *value);
@@ -58,4 +64,4 @@ void journal_bytes(struct journal_entry *e, const char *name, struct span bytes)
 void journal_escape(struct span bytes, char ret[JOURNAL_ESCAPED_BYTES]);
 
 /* Sends it; failing to log is no reason to fail. */
-void journal_send(enum journal_target target, const struct journal_entry *e);
+void journal_send(struct journal_target target, const struct journal_entry *e);

@@ -26,7 +26,7 @@ struct held_reports {
 };
 
 struct reporter {
-	enum journal_target target;
+	struct journal_target target;
 	const struct connection_names *names;
 	struct held_reports *held;        /* NULL: entries are sent at once */
 	const struct proxy_header *proxy; /* what a proxy said of the peer, or NULL */

@@ -4,10 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+/* The first of those that systemd passes: sd_listen_fds(3), which says that its protocol may be
+ * spoken without its library. */
+#define LISTEN_FDS_START 3
 
 static bool
 is_type(int fd, mode_t type)
@@ -30,14 +35,52 @@ is_same(int a, int b)
 static int
 check_stream(int fd, bool *ret_listening)
 {
-	int r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1);
+	int type = 0, listening = 0;
+	socklen_t n = sizeof(int);
 
-	if (r == 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 && errno != ENOTSOCK)
+		return -errno;
+	if (type != SOCK_STREAM)
 		return INHERIT_E_NOT_A_STREAM;
-	if (r > 0)
-		r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1);
-	*ret_listening = r > 0;
-	return r > 0 ? 0 : r;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0)
+		return -errno;
+	*ret_listening = listening != 0;
+	return 0;
+}
+
+/* A number of the environment, or 0. */
+static int
+environment_number(const char *name)
+{
+	const char *text = getenv(name);
+	char *end;
+	long n;
+
+	if (!text || *text < '0' || *text > '9')
+		return 0;
+	n = strtol(text, &end, 10);
+	return *end || n > INT_MAX ? 0 : (int)n;
+}
+
+/* How many descriptors systemd passed to this process, or a negative errno. What it is started by
+ * may have been passed some, which are none of its own: LISTEN_PID tells. No process started by
+ * this one gets them or is told of them. */
+static int
+passed_by_systemd(void)
+{
+	int i, n = environment_number("LISTEN_FDS");
+
+	if (environment_number("LISTEN_PID") != getpid())
+		n = 0;
+	if (n > INT_MAX - LISTEN_FDS_START)
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (fcntl(LISTEN_FDS_START + i, F_SETFD, FD_CLOEXEC) < 0)
+			return -errno;
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+	return n;
 }
 
 /* A connection may be gone again when its turn comes: accept(2) would wait for the next one. */
@@ -61,16 +104,16 @@ from_systemd(struct inherited *in, int n)
 	if (n > INHERIT_LISTENERS_MAX)
 		return INHERIT_E_SEVERAL;
 	for (i = 0; r == 0 && i < n; i++) {
-		r = check_stream(SD_LISTEN_FDS_START + i, &listening);
+		r = check_stream(LISTEN_FDS_START + i, &listening);
 		if (r == 0 && listening)
-			r = add_listener(in, SD_LISTEN_FDS_START + i);
+			r = add_listener(in, LISTEN_FDS_START + i);
 	}
 	if (r || in->n_listeners == (size_t)n)
 		return r;
 	if (n > 1)
 		return INHERIT_E_SEVERAL;
-	connection_set_no_delay(SD_LISTEN_FDS_START);
-	in->connection = (struct connection){ SD_LISTEN_FDS_START, SD_LISTEN_FDS_START, true };
+	connection_set_no_delay(LISTEN_FDS_START);
+	in->connection = (struct connection){ LISTEN_FDS_START, LISTEN_FDS_START, true };
 	return 0;
 }
 
@@ -140,7 +183,7 @@ int
 inherit_sockets(struct inherited *ret)
 {
 	struct inherited in = { .connection = CONNECTION_NULL, .stderr_usable = true };
-	int n = sd_listen_fds(1), r;
+	int n = passed_by_systemd(), r;
 
 	if (n < 0)
 		return n;

@@ -55,7 +55,7 @@ OWNED_CALLS = {
     re.compile(r"\b(exec[lv]p?e?|execveat|fexecve|posix_spawnp?|system|popen)\s*\("): {"net"},
 }
 OWNED_HEADERS = {
-    re.compile(r"systemd/.*"): {"net", "journal"},
+    re.compile(r"systemd/.*"): {"journal"},
     re.compile(r"amqp.*|rabbitmq-c/.*"): {"amqp"},
 }
 
@@ -108,7 +108,8 @@ SELF_CHECK = [
     ("hl7/x.c", '#include "base/buffer.h"\n#include <stdio.h>\nint n = snprintf(p, 3, "printf(");\n', False),
     ("hl7/x.c", '/* unlike fsync(), printf() or "net/x.h" */\n#include "hl7/y.h"\n', False),
     ("receive/x.c", '#include "ack/ack.h"\n#include "net/inherit.h"\n#include <unistd.h>\n', False),
-    ("net/x.c", "#include <systemd/sd-daemon.h>\n", False),
+    ("journal/x.c", "#include <systemd/sd-journal.h>\n", False),
+    ("net/x.c", "#include <systemd/sd-daemon.h>\n", True),
     ("store/x.c", "int r = fsync(fd);\n", False),
     ("net/allow.c", "#include <arpa/inet.h>\nint r = inet_pton(AF_INET, s, p);\n", False),
     ("amqp/x.c", '#include "amqp/y.h"\n#include <rabbitmq-c/amqp.h>\n#include <amqp.h>\n', False),

@@ -11,7 +11,8 @@ field(const struct journal_entry *e, size_t i)
 	bool last = i + 1 >= e->n_fields || i + 1 >= JOURNAL_FIELDS_MAX;
 	size_t end = last ? e->n_bytes : e->starts[i + 1];
 
-	return span_of(e->bytes + e->starts[i], end - e->starts[i]);
+	assert_int_equal(e->bytes[end - 1], '\n');
+	return span_of(e->bytes + e->starts[i], end - 1 - e->starts[i]);
 }
 
 static void
@@ -104,12 +105,12 @@ where_to(void **state)
 {
 	(void)state;
 	assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
-	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true), JOURNAL_STDERR);
-	assert_int_not_equal(journal_choose(LOG_TARGET_AUTO, false), JOURNAL_STDERR);
+	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true).way, JOURNAL_STDERR);
+	assert_int_not_equal(journal_choose(LOG_TARGET_AUTO, false).way, JOURNAL_STDERR);
 	assert_int_equal(setenv("JOURNAL_STREAM", "1:1", 1), 0);
-	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true), JOURNAL_STDERR);
+	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true).way, JOURNAL_STDERR);
 	assert_int_equal(setenv("JOURNAL_STREAM", "nonsense", 1), 0);
-	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true), JOURNAL_STDERR);
+	assert_int_equal(journal_choose(LOG_TARGET_AUTO, true).way, JOURNAL_STDERR);
 	assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
 }
 

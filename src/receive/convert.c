@@ -2,6 +2,7 @@
 #include "receive/convert.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static enum outcome
 outcome_of(int r)
@@ -22,9 +23,10 @@ add_entries(struct conversion *c, struct span destination, struct span result)
 	struct span message;
 
 	while (template_cut_message(&result, &message)) {
-		if (c->n == CONVERSION_ENTRIES_MAX)
+		if (c->entries.n == CONVERSION_ENTRIES_MAX)
 			return OUTCOME_RESULT_TOO_LARGE;
-		c->entries[c->n++] = (struct store_entry){ destination, message };
+		if (!VECTOR_APPEND(&c->entries, ((struct store_entry){ destination, message })))
+			return OUTCOME_NO_MEMORY;
 	}
 	return OUTCOME_STORED;
 }
@@ -33,13 +35,14 @@ static enum outcome
 render_for(struct conversion *c, const struct template *t, const struct template_input *in,
 	struct span destination, size_t max_result_bytes)
 {
-	struct buffer *result = &c->results[c->n_results];
+	struct buffer *result;
 	int r;
 
-	if (c->n_results == CONVERSION_RESULTS_MAX)
+	if (c->results.n == CONVERSION_RESULTS_MAX)
 		return OUTCOME_RESULT_TOO_LARGE;
-	*result = BUFFER_INIT(max_result_bytes);
-	c->n_results++;
+	if (!VECTOR_APPEND(&c->results, BUFFER_INIT(max_result_bytes)))
+		return OUTCOME_NO_MEMORY;
+	result = &c->results.items[c->results.n - 1];
 	r = template_render(t, in, result, &c->failures);
 	return r ? outcome_of(r) : add_entries(c, destination, buffer_span(result));
 }
@@ -50,12 +53,12 @@ run_template(struct conversion *c, const struct template *t, const struct templa
 	size_t max_result_bytes)
 {
 	const struct span *destinations;
-	size_t i, n = template_destinations(t, &destinations), n_before = c->n;
+	size_t i, n = template_destinations(t, &destinations), n_before = c->entries.n;
 	enum outcome outcome = OUTCOME_STORED;
 
 	if (n == 0) {
 		outcome = render_for(c, t, in, SPAN_NULL, max_result_bytes);
-		c->n = n_before;
+		c->entries.n = n_before;
 	}
 	for (i = 0; outcome == OUTCOME_STORED && i < n; i++)
 		outcome = render_for(c, t, in, destinations[i], max_result_bytes);
@@ -71,10 +74,7 @@ conversion_run(struct conversion *c, const struct template_set *templates,
 	bool holds;
 	size_t i;
 
-	c->n = c->n_results = 0;
-	c->wanted = false;
-	c->failures.n = 0;
-	c->template_name = NULL;
+	*c = (struct conversion){ 0 };
 	for (i = 0; outcome == OUTCOME_STORED && i < templates->n; i++) {
 		t = templates->files[i].template;
 		holds = false;
@@ -93,6 +93,8 @@ conversion_run(struct conversion *c, const struct template_set *templates,
 void
 conversion_deinit(struct conversion *c)
 {
-	while (c->n_results > 0)
-		buffer_deinit(&c->results[--c->n_results]);
+	while (c->results.n > 0)
+		buffer_deinit(&c->results.items[--c->results.n]);
+	free(c->results.items);
+	free(c->entries.items);
 }

@@ -5,6 +5,7 @@
  */
 
 #include "ack/outcome.h"
+#include "base/vector.h"
 #include "store/store.h"
 #include "template/load.h"
 
@@ -13,10 +14,8 @@
 #define CONVERSION_ENTRIES_MAX 1000
 
 struct conversion {
-	struct store_entry entries[CONVERSION_ENTRIES_MAX]; /* their messages lie in results[] */
-	size_t n;
-	struct buffer results[CONVERSION_RESULTS_MAX];
-	size_t n_results;
+	VECTOR(struct store_entry) entries; /* their messages lie in the results */
+	VECTOR(struct buffer) results;
 	bool wanted;                       /* by at least one template */
 	struct template_failures failures; /* with OUTCOME_VALUE_REFUSED */
 	const char *template_name;         /* that failed, or NULL */

@@ -93,8 +93,8 @@ to_store(const struct delivery *d)
 		.control_id = message_header_field(m, 10),
 		.answer =
 			answer.n ? span_of(answer.p + 1, answer.n - 3) : SPAN_NULL, /* VT, FS CR */
-		.entries = d->conversion.entries,
-		.n_entries = d->conversion.n,
+		.entries = d->conversion.entries.items,
+		.n_entries = d->conversion.entries.n,
 		.refuse_reused = d->s->options->reject_reused,
 	};
 }
@@ -317,7 +317,7 @@ report(struct delivery *d)
 		.error = d->error,
 		.store_name = d->receipt.name,
 		.reused_id = d->receipt.reused,
-		.n_queued = queued ? d->conversion.n : 0,
+		.n_queued = queued ? d->conversion.entries.n : 0,
 		.template_name = d->conversion.template_name,
 	};
 

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -86,27 +85,22 @@ journal_choose(enum log_target wanted, bool stderr_usable)
 	return target;
 }
 
-static void __attribute__((format(printf, 2, 3)))
-add_field(struct journal_entry *e, const char *format, ...)
+static void
+add_field(struct journal_entry *e, const char *name, struct span value)
 {
-	char *field = e->bytes + e->n_bytes;
-	size_t room = JOURNAL_ENTRY_BYTES - e->n_bytes;
-	va_list arguments;
-	char *feed;
-	int n;
+	size_t n = strlen(name), all = n + 1 + value.n + 1; /* '=' and the line feed */
+	char *field = e->bytes + e->n_bytes, *p = field, *feed;
 
-	if (e->n_fields == JOURNAL_FIELDS_MAX)
+	if (e->n_fields == JOURNAL_FIELDS_MAX || all > JOURNAL_ENTRY_BYTES - e->n_bytes)
 		return;
-	va_start(arguments, format);
-	n = vsnprintf(field, room, format, arguments);
-	va_end(arguments);
-	if (n < 0 || (size_t)n >= room)
-		return;
-	while ((feed = memchr(field, '\n', (size_t)n)))
+	p = mempcpy(p, name, n);
+	*p++ = '=';
+	p = mempcpy(p, value.p, value.n);
+	while ((feed = memchr(field, '\n', (size_t)(p - field))))
 		*feed = ' ';
-	field[n] = '\n'; /* in the place of the NUL */
+	*p = '\n';
 	e->starts[e->n_fields++] = e->n_bytes;
-	e->n_bytes += (size_t)n + 1;
+	e->n_bytes += all;
 }
 
 void
@@ -115,20 +109,25 @@ journal_begin(struct journal_entry *e, int priority, const char *message_id, con
 	e->n_fields = 0;
 	e->n_bytes = 0;
 	journal_text(e, "MESSAGE", message);
-	add_field(e, "PRIORITY=%d", priority);
+	journal_number(e, "PRIORITY", (uint64_t)priority);
 	journal_text(e, "MESSAGE_ID", message_id);
 }
 
 void
 journal_text(struct journal_entry *e, const char *name, const char *value)
 {
-	add_field(e, "%s=%s", name, value);
+	add_field(e, name, span_str(value));
 }
 
 void
 journal_number(struct journal_entry *e, const char *name, uint64_t value)
 {
-	add_field(e, "%s=%" PRIu64, name, value);
+	char digits[20], *end = digits + sizeof(digits), *p = end;
+
+	do
+		*--p = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
+	add_field(e, name, span_of(p, (size_t)(end - p)));
 }
 
 void
@@ -143,7 +142,7 @@ journal_escape(struct span bytes, char ret[JOURNAL_ESCAPED_BYTES])
 		else
 			n += (size_t)sprintf(ret + n, "\\x%02x", s.p[i]);
 	}
-	(void)sprintf(ret + n, "%s", s.n < bytes.n ? "..." : "");
+	(void)strcpy(ret + n, s.n < bytes.n ? "..." : "");
 }
 
 void
@@ -152,7 +151,7 @@ journal_bytes(struct journal_entry *e, const char *name, struct span bytes)
 	char escaped[JOURNAL_ESCAPED_BYTES];
 
 	journal_escape(bytes, escaped);
-	add_field(e, "%s=%s", name, escaped);
+	add_field(e, name, span_str(escaped));
 }
 
 static struct span

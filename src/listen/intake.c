@@ -188,7 +188,7 @@ void
 intake_drain(struct intake *in, usec_t timeout_usec)
 {
 	usec_t deadline = deadline_in(timeout_usec);
-	uint8_t scratch[16 * 1024];
+	uint8_t scratch[2 * 1024];
 	size_t n = 1;
 
 	if (frame_awaits_cr(&in->decoder) && fill(in, deadline, NULL) == 0)

@@ -2,6 +2,7 @@
 #include "listen/report.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The name of a certificate only where the proxy found it good: of others anybody can be named. */
 static void
@@ -31,13 +32,33 @@ send_entry(const struct reporter *r, struct journal_entry *e)
 	journal_send(r->target, e);
 }
 
+static void
+hold(struct held_reports *held, const struct journal_entry *e)
+{
+	struct journal_entry *copy = NULL;
+
+	if (held->n < REPORTS_HELD_MAX)
+		copy = malloc(sizeof(*copy));
+	if (!copy)
+		return;
+	*copy = *e;
+	held->entries[held->n++] = copy;
+}
+
 void
 report_send(const struct reporter *r, struct journal_entry *e)
 {
-	if (!r->held)
+	if (r->held)
+		hold(r->held, e);
+	else
 		send_entry(r, e);
-	else if (r->held->n < REPORTS_HELD_MAX)
-		r->held->entries[r->held->n++] = *e;
+}
+
+void
+held_reports_deinit(struct held_reports *held)
+{
+	while (held->n > 0)
+		free(held->entries[--held->n]);
 }
 
 void
@@ -46,7 +67,7 @@ report_held(struct reporter *r)
 	size_t i;
 
 	for (i = 0; r->held && i < r->held->n; i++)
-		send_entry(r, &r->held->entries[i]);
+		send_entry(r, r->held->entries[i]);
 	r->held = NULL;
 }
 

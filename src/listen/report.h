@@ -21,7 +21,7 @@
  * trace, however wrong a template is. More than this many are not told. */
 #define REPORTS_HELD_MAX 8
 struct held_reports {
-	struct journal_entry entries[REPORTS_HELD_MAX];
+	struct journal_entry *entries[REPORTS_HELD_MAX]; /* owned */
 	size_t n;
 };
 
@@ -34,6 +34,8 @@ struct reporter {
 
 /* Sends what was held back, and holds nothing back from now on. */
 void report_held(struct reporter *r);
+
+void held_reports_deinit(struct held_reports *held);
 
 /* Sends an entry, or holds it back. What is sent gets the peer. */
 void report_send(const struct reporter *r, struct journal_entry *e);

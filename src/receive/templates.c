@@ -121,6 +121,7 @@ templates_deinit(struct templates *t)
 	template_set_deinit(&t->ack);
 	template_set_deinit(&t->convert);
 	table_set_deinit(&t->tables);
+	held_reports_deinit(&t->problems);
 	template_free(t->shipped);
 	t->shipped = NULL;
 }

@@ -72,21 +72,23 @@ write_now(const struct connection *c, struct span bytes)
 int
 connection_write(const struct connection *c, struct span bytes, usec_t deadline)
 {
+	bool ready = false;
 	ssize_t n;
 	int r;
 
-	while (bytes.n > 0) {
-		r = wait_for(c->out, POLLOUT, deadline, NULL);
-		if (r == CONNECTION_E_INTERRUPTED)
-			continue;
-		if (r)
-			return r;
-		n = write_now(c, bytes);
+	for (;;) {
+		/* a socket is asked first, as it takes nearly every answer at once */
+		n = c->socket || ready ? write_now(c, bytes) : 0;
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			return -errno;
 		bytes = span_from(bytes, n < 0 ? 0 : (size_t)n);
+		if (bytes.n == 0)
+			return 0;
+		r = wait_for(c->out, POLLOUT, deadline, NULL);
+		if (r && r != CONNECTION_E_INTERRUPTED)
+			return r;
+		ready = r == 0;
 	}
-	return 0;
 }
 
 void
@@ -145,7 +147,6 @@ connection_accept(int listener, struct connection *ret)
 
 	if (fd < 0)
 		return is_of_one_connection(errno) ? CONNECTION_E_GONE : -errno;
-	connection_set_no_delay(fd);
 	*ret = (struct connection){ fd, fd, true };
 	return 0;
 }

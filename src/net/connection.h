@@ -44,12 +44,13 @@ void connection_shutdown_write(struct connection *c);
 
 void connection_close(struct connection *c);
 
-/* Takes the next connection of a listening socket that does not block. 0, CONNECTION_E_GONE when
+/* Takes the next connection of a listening socket that does not block, with the socket's options. 0, CONNECTION_E_GONE when
  * there is none, or none any more, or a negative errno (accept(2): -EMFILE and the like may pass).
  */
 int connection_accept(int listener, struct connection *ret);
 
-/* Small answers go out at once; no matter where the socket is not TCP. */
+/* Small answers go out at once; no matter where the socket is not TCP. Of one that listens: those of
+ * its connections. */
 void connection_set_no_delay(int fd);
 
 /* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone.

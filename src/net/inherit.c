@@ -89,6 +89,7 @@ add_listener(struct inherited *in, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
+	connection_set_no_delay(fd);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	in->listeners[in->n_listeners++] = fd;

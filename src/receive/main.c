@@ -8,6 +8,9 @@
 #include "receive/session.h"
 #include "receive/supervisor.h"
 
+#include <time.h>
+#include <unistd.h>
+
 static const char hint[] =
 	"It is started by systemd (a socket unit: systemctl enable --now hl7-receive.socket), by\n"
 	"an inetd, or to try it:\n"
@@ -81,7 +84,6 @@ serve(struct session *s)
 {
 	int r;
 
-	connection_names(&s->connection, &s->names);
 	s->reporter.held = &s->templates.problems;
 	open_store(s);
 	wire(s);
@@ -101,15 +103,20 @@ receive(struct session *s, const struct inherited *in)
 		.options = s->options,
 		.reporter = &s->reporter,
 		.templates = &s->templates,
+		.names = &s->names,
 	};
-	int r = 0;
+	int r;
 
+	tzset(); /* here, not once more in each process that is forked */
 	s->connection = in->connection;
-	if (in->n_listeners > 0)
-		r = supervisor_run(&supervisor, &s->connection);
-	if (r < 0)
-		return EXIT_OS;
-	return in->n_listeners > 0 && r == 0 ? EXIT_OK : serve(s);
+	if (in->n_listeners == 0) {
+		connection_names(&s->connection, &s->names);
+		return serve(s);
+	}
+	r = supervisor_run(&supervisor, &s->connection);
+	if (r == SUPERVISOR_E_CONNECTION)
+		_exit(serve(s)); /* tidying up would copy the parent's pages first */
+	return r < 0 ? EXIT_OS : EXIT_OK;
 }
 
 int

@@ -178,6 +178,7 @@ take(struct state *st, int listener, struct connection *ret)
 	}
 	r = hand_over(st, &c, &names);
 	*ret = c;
+	*s->names = names;
 	return r;
 }
 
@@ -298,6 +299,8 @@ supervisor_run(const struct supervisor *s, struct connection *ret)
 	st.idle_deadline = deadline_in(s->options->idle_exit_usec);
 	r = serve_connections(&st, ret);
 	close_listeners(&st);
+	if (r == SUPERVISOR_E_CONNECTION)
+		return r; /* what is not touched stays the parent's, and costs nothing */
 	if (r == 0 && st.stopping)
 		stop_children(&st);
 	free(st.children);

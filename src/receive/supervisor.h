@@ -22,7 +22,8 @@ struct supervisor {
 	const struct inherited *inherited;
 	const struct options *options;
 	const struct reporter *reporter;
-	struct templates *templates; /* refreshed for each connection */
+	struct templates *templates;    /* refreshed for each connection */
+	struct connection_names *names; /* a child's connection's */
 };
 
 /* Serves until it is idle for long enough, SIGTERM, or a child's crash: 0, in the parent. Children

@@ -1,0 +1,602 @@
+# SPDX-License-Identifier: MIT
+"""TLS in front of hl7-receive: the distribution's stunnel and HAProxy, with the configurations that ship.
+
+The files of units/tls are what runs here, but for ports and paths, which are replaced in the text. The
+certificates are made for the tests.
+"""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from hl7test import (FS, CR, PATIENCE, SEND, SOURCE, VT, Peer, Store, environment, frame, free_port, message, need,
+                     wait_until)
+
+SHIPPED = SOURCE / "units" / "tls"
+RECEIVER_SOCKET = "/run/hl7-inetd/proxied.sock"
+PORT = "2575"
+
+M, N, O = message("ID1"), message("ID2"), message("ID3")
+
+ACCEPTED, UNANSWERED = 0, 3
+
+
+# --- certificates ---------------------------------------------------------------------------------
+
+class Authority:
+    """One that is trusted, and certificates of it and of others, in PEM files of their own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.authority("clients", "Hospital CA")
+        self.authority("other", "Another CA")
+        self.certificate("server", "clients", "/CN=localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        self.certificate("analyzer", "clients", "/CN=analyzer01")
+        self.certificate("umlaut", "clients", "/CN=Ger\u00e4t 7 HL7_PEER=1.1.1.1")
+        self.certificate("expired", "clients", "/CN=analyzer01", days=-1)
+        self.certificate("stranger", "other", "/CN=analyzer01")
+        self.authority("self-signed", "analyzer01")
+
+    def __truediv__(self, name):
+        return self.folder / name
+
+    def __str__(self):
+        return str(self.folder)
+
+    def run(self, *arguments):
+        subprocess.run(["openssl", *map(str, arguments)], cwd=self.folder, check=True, capture_output=True,
+                       timeout=PATIENCE)
+
+    NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-utf8")
+
+    def authority(self, name, subject):
+        self.run("req", "-x509", *self.NEW_KEY, "-days", 2, "-subj", f"/CN={subject}", "-keyout", f"{name}.key",
+                 "-out", f"{name}.pem")
+
+    def certificate(self, name, authority, subject, *extensions, days=2):
+        (self / f"{name}.ext").write_text("\n".join(extensions))
+        self.run("req", *self.NEW_KEY, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        self.run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
+                 "-CAcreateserial", "-days", days, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+        # as both proxies have it: the certificate and the key in one file
+        (self / f"{name}.both").write_bytes((self / f"{name}.pem").read_bytes() + (self / f"{name}.key").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    need("openssl")
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+# --- the proxies ------------------------------------------------------------------------------------
+
+def shipped(name, *replacements):
+    """The text of the file with other ports and paths, each of which must be in it."""
+    text = (SHIPPED / name).read_text(encoding="utf-8")
+    for old, new in replacements:
+        assert old in text, f"{name} has no {old!r}"
+        text = text.replace(old, str(new))
+    return text
+
+
+class Front:
+    """A proxy with TLS in front of hl7-receive."""
+
+    def __init__(self, kind, port, authority, listener, process, store):
+        self.kind = kind
+        self.port = port
+        self.authority = authority
+        self.listener = listener  # its standard error is the log of all connections
+        self.process = process
+        self.store = store
+
+    def context(self, name="analyzer", version=None):
+        context = ssl.create_default_context(cafile=str(self.authority / "clients.pem"))
+        if name:
+            context.load_cert_chain(self.authority / f"{name}.pem", self.authority / f"{name}.key")
+        if version:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+    def connect(self, name="analyzer", version=None, host="127.0.0.1"):
+        sock = socket.create_connection((host, self.port), timeout=PATIENCE)
+        try:
+            return Peer(self.context(name, version).wrap_socket(sock, server_hostname="localhost"))
+        except BaseException:
+            sock.close()
+            raise
+
+    @property
+    def log(self):
+        """hl7-receive's entries, without the lines of what started it."""
+        return [entry for entry in self.listener.log if entry]
+
+    def s_client(self, name="analyzer", *options):
+        identity = f"-cert {self.authority}/{name}.pem -key {self.authority}/{name}.key" if name else ""
+        return (f"openssl s_client -quiet -verify_return_error -verify_hostname localhost "
+                f"-CAfile {self.authority}/clients.pem {identity} {' '.join(options)} -connect 127.0.0.1:{self.port}")
+
+
+
+def is_reached(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=PATIENCE):
+        return True
+    return False
+
+
+@pytest.fixture
+def credentials(authority, tmp_path):
+    """The folder that LoadCredential= of the drop-ins would make."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    shutil.copy(authority / "server.both", folder / "server.pem")
+    shutil.copy(authority / "clients.pem", folder / "clients.pem")
+    return folder
+
+
+@pytest.fixture
+def receiver(start, command, tmp_path):
+    """hl7-receive --proxy-protocol on a Unix socket: receiver("--messages=0") is (its path, its process)."""
+
+    def receiver(*options):
+        path = tmp_path / "proxied.sock"
+        process = start([need("systemd-socket-activate"), "-a", "-l", path,
+                         *command("--proxy-protocol", "--log=stderr", *options)], name="hl7-receive")
+        wait_until(path.exists, "the listener")
+        return path, process
+
+    return receiver
+
+
+@pytest.fixture
+def start_proxy(start, credentials, tmp_path):
+    def haproxy(path, addresses):
+        text = shipped("haproxy.cfg", (RECEIVER_SOCKET, path), (f":::{PORT} v4v6", addresses))
+        (tmp_path / "haproxy.cfg").write_text(text, encoding="utf-8")
+        with open(tmp_path / "haproxy.log", "wb") as log:
+            return start([need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log,
+                         env=environment(CREDENTIALS_DIRECTORY=str(credentials)))
+
+    def stunnel(path, addresses):
+        text = shipped("stunnel-hl7.conf", (RECEIVER_SOCKET, path), (f"accept = :::{PORT}", f"accept = {addresses}"),
+                       ("/run/credentials/stunnel@hl7.service", credentials))
+        (tmp_path / "hl7.conf").write_text(text, encoding="utf-8")
+        return start([need("stunnel4"), tmp_path / "hl7.conf"])
+
+    return {"haproxy": haproxy, "stunnel": stunnel}
+
+
+@pytest.fixture
+def open_front(start_proxy, receiver, authority, store):
+    """A proxy before a listener: open_front("stunnel", "--messages=0")."""
+
+    def open_front(kind, *options, addresses="127.0.0.1:{port}"):
+        port = free_port()
+        path, listener = receiver(*options)
+        process = start_proxy[kind](path, addresses.format(port=port))
+        wait_until(lambda: process.popen.poll() is not None or is_reached(port), f"{kind}'s start")
+        assert process.popen.poll() is None, process.log_text
+        return Front(kind, port, authority, listener, process, store)
+
+    return open_front
+
+
+@pytest.fixture(params=["stunnel", "haproxy"])
+def front(request, open_front):
+    """front("--messages=0") with each of the proxies."""
+    return lambda *options, **more: open_front(request.param, *options, **more)
+
+
+# --- those that may ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_right_certificate(front, version, tmp_path):
+    f = front()
+    peer = f.connect(version=version)
+    port = peer.sock.getsockname()[1]
+    assert peer.ask(M).code == "AA"
+    peer.close()
+    assert f.store.messages() == [M]
+    wait_until(lambda: f.log, "the entry")
+    entry, = f.log
+    assert (entry["HL7_PEER"], entry["HL7_PEER_PORT"]) == ("127.0.0.1", str(port))
+    told = entry.get("HL7_TLS_VERSION"), entry.get("HL7_TLS_CLIENT")
+    if f.kind == "haproxy":
+        assert told == (version.name.replace("_", "."), "analyzer01")
+        # HAProxy's log has the same number
+        line = f'127.0.0.1:{port} .* {version.name.replace("_", ".")} "analyzer01" id={entry["HL7_PROXY_ID"]}$'
+        wait_until(lambda: re.search(line, (tmp_path / "haproxy.log").read_text(), re.M), "HAProxy's log")
+    else:
+        assert told == (None, None)  # version 1 of the header has neither
+        # but its own log has, and the same port leads there
+        log = f.process.log_text
+        assert re.search(rf"Service \[hl7\] accepted connection from 127.0.0.1:{port}\b", log)
+        assert "CN=analyzer01" in log
+
+
+def test_name_with_other_characters(open_front):
+    f = open_front("haproxy")
+    peer = f.connect("umlaut")
+    assert peer.ask(M).code == "AA"
+    peer.close()
+    wait_until(lambda: f.log, "the entry")
+    assert 'HL7_TLS_CLIENT="Ger\\xc3\\xa4t 7 HL7_PEER=1.1.1.1"' in f.listener.log_text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("kind", ["stunnel", "haproxy"])
+def test_both_kinds_of_addresses_at_one_port(open_front, kind, host):
+    """As the file has it: an IPv4 peer is one in the log, and no mapped one."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError as e:
+        pytest.skip(f"no IPv6 loopback here: {e}")
+    f = open_front(kind, addresses=":::{port}" + (" v4v6" if kind == "haproxy" else ""))
+    peer = f.connect(host=host)
+    assert peer.ask(M).code == "AA"
+    peer.close()
+    wait_until(lambda: f.log, "the entry")
+    assert [e["HL7_PEER"] for e in f.log] == [host]
+
+
+def test_many_messages(front):
+    f = front("--messages=0")
+    peer = f.connect()
+    payloads = [message(f"ID{n}") for n in range(100)]
+    for payload in payloads[:50]:
+        assert peer.ask(payload).code == "AA"
+    peer.send(b"".join(map(frame, payloads[50:])))  # at once
+    assert [a.code for a in peer.read_frames(100)] == ["AA"] * 100
+    peer.close()
+    assert f.store.messages() == payloads
+
+
+def test_many_connections(front):
+    """Eight at a time, each with one message: none is lost, none is another's."""
+    f = front()
+    failed = []
+
+    def client(n):
+        for i in range(5):
+            try:
+                peer = f.connect()
+                assert peer.ask(message(f"C{n}M{i}")).control_id == f"C{n}M{i}".encode()
+                peer.close()
+            except (OSError, AssertionError) as e:
+                failed.append(f"{n}: {e!r}")
+
+    threads = [threading.Thread(target=client, args=[n]) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert sorted(f.store.messages()) == sorted(message(f"C{n}M{i}") for n in range(8) for i in range(5))
+
+
+def test_large_message(front):
+    f = front()
+    large = message("ID1", filler=5_000_000)
+    peer = f.connect()
+    assert peer.ask(large).code == "AA"
+    peer.close()
+    assert f.store.messages() == [large]
+
+
+def test_message_in_many_records(front):
+    f = front()
+    peer = f.connect()
+    peer.send_apart(*[bytes([b]) for b in frame(M)[:30]], frame(M)[30:], pause=0.005)
+    assert [a.code for a in peer.read_frames(1)] == ["AA"]
+    peer.close()
+    assert f.store.messages() == [M]
+
+
+def test_quiet_connection_is_the_listeners_to_end(front):
+    f = front("--messages=0", "--idle-timeout=1500ms")
+    peer = f.connect()
+    assert peer.ask(M).code == "AA"
+    time.sleep(0.7)
+    assert peer.ask(N).code == "AA"
+    began = time.monotonic()
+    assert peer.read_some() == b"", "more than the answer"
+    assert time.monotonic() - began > 1
+    peer.close()
+    assert f.store.messages() == [M, N]
+
+
+def test_killed_in_mid_message(front):
+    f = front()
+    peer = f.connect()
+    peer.send(frame(message("ID1", filler=100_000))[:70_000])
+    time.sleep(0.3)  # all of that is there
+    peer.reset()
+    wait_until(lambda: f.log, "the entry")
+    assert [(e["HL7_OUTCOME"], e["HL7_PEER"]) for e in f.log] == [("frame-lost", "127.0.0.1")]
+    assert not f.store.names()
+    peer = f.connect()
+    assert peer.ask(N).code == "AA"
+    peer.close()
+
+
+# --- those that may not -----------------------------------------------------------------------------
+
+def check_turned_away(f):
+    """Nobody of them reached the listener; it is there for those who may."""
+    peer = f.connect()
+    assert peer.ask(O).code == "AA"
+    peer.close()
+    wait_until(lambda: f.log, "the entry")
+    assert [e.get("HL7_CONTROL_ID") for e in f.log] == ["ID3"], f.log
+    assert f.store.messages() == [O]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("name", [None, "expired", "stranger", "self-signed"])
+def test_wrong_certificate(front, name, version):
+    f = front()
+    with pytest.raises(ssl.SSLError) as refused:
+        peer = f.connect(name, version)
+        # with version 1.3 the client is told only after its own half is done
+        with contextlib.closing(peer):
+            peer.send(frame(M))
+            received = peer.sock.recv(100)
+            assert not received, "an answer"
+            raise ssl.SSLError("closed without a word")
+    assert re.search("alert|ALERT|closed without a word|EOF", str(refused.value))
+    check_turned_away(f)
+
+
+OLD = ["-cipher", "ALL:@SECLEVEL=0"]
+
+
+@pytest.mark.parametrize("version, taken", [("-tls1", False), ("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)])
+def test_versions(front, run, version, taken):
+    """The same client with each version, with all ciphers that it has for old ones."""
+    f = front()
+    done = run(["/bin/sh", "-c", f.s_client("analyzer", version, *OLD)], input=frame(M) + b"")
+    assert (b"MSA|AA|ID1" in done.stdout) == taken, done.told
+    if taken:
+        assert f.store.messages() == [M]
+    else:
+        check_turned_away(f)
+
+
+def test_server_that_takes_old_versions_is_told_from_ours(start, authority, run):
+    """What test_versions() looks for is there to be seen: another server takes 1.1."""
+    port = free_port()
+    start([need("openssl"), "s_server", "-accept", f"127.0.0.1:{port}", "-cert", authority / "server.pem", "-key",
+           authority / "server.key", *OLD, "-www"])
+    wait_until(lambda: is_reached(port), "the server")
+    line = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_1", *OLD]
+    done = run(line, input=b"GET / HTTP/1.0\r\n\r\n")
+    assert b"Protocol  : TLSv1.1" in done.stdout, done.told
+
+
+@pytest.mark.parametrize("sent", [frame(M), b"GET / HTTP/1.0\r\n\r\n",
+                                  b"PROXY TCP4 10.1.1.1 10.1.1.2 1 2\r\n" + frame(M)],
+                         ids=["MLLP", "HTTP", "a PROXY header"])
+def test_no_tls(front, sent):
+    f = front()
+    with contextlib.closing(Peer(socket.create_connection(("127.0.0.1", f.port), timeout=PATIENCE))) as peer:
+        peer.send(sent)
+        assert b"MSA" not in peer.read_to_end()
+    check_turned_away(f)
+
+
+def test_header_inside_of_tls_is_noise(front):
+    """A client that may connect cannot say that it is another."""
+    f = front()
+    peer = f.connect()
+    peer.send(b"PROXY TCP4 10.9.9.9 10.0.0.1 1 2\r\n" + frame(M))
+    assert [a.code for a in peer.read_frames(1)] == ["AA"]
+    peer.close()
+    wait_until(lambda: len(f.log) == 2, "both entries")
+    assert {e["HL7_PEER"] for e in f.log} == {"127.0.0.1"}
+
+
+def test_scan(front):
+    """Connections without a byte, and half a TLS hello: nothing of them in the listener's log."""
+    f = front()
+    for _ in range(5):
+        assert is_reached(f.port)
+    with socket.create_connection(("127.0.0.1", f.port), timeout=PATIENCE) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")
+    check_turned_away(f)
+
+
+def is_closed(sock):
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_connections_of_one_address(open_front):
+    """HAProxy counts them, before TLS begins; those that leave make room."""
+    f = open_front("haproxy")
+    with contextlib.ExitStack() as stack:
+        held = []
+        # twice, as at first the look whether it is reached may be among them
+        for n in 70, 6:
+            for _ in range(n):
+                with contextlib.suppress(ConnectionResetError):
+                    held.append(stack.enter_context(
+                        socket.create_connection(("127.0.0.1", f.port), timeout=PATIENCE)))
+            wait_until(lambda: 62 < sum(not is_closed(sock) for sock in held) <= 64, "the end of those above 64")
+        assert sum(not is_closed(sock) for sock in held) == 64
+        with pytest.raises(OSError):
+            f.connect()
+
+    def is_served():
+        with contextlib.suppress(OSError), contextlib.closing(f.connect()) as peer:
+            return peer.ask(M).code == "AA"
+        return False
+
+    wait_until(is_served, "room")
+
+
+def test_no_listener(open_front):
+    """The proxy is there and the listener is not: the sender gets no answer, and nobody is harmed."""
+    f = open_front("stunnel")
+    f.listener.stop()
+    (f.store.path.parent / "proxied.sock").unlink()
+    peer = f.connect()
+    with contextlib.suppress(OSError):
+        peer.send(frame(M))
+    with contextlib.suppress(ssl.SSLError):
+        assert peer.read_to_end() == b""
+    peer.close()
+
+
+# --- other clients ----------------------------------------------------------------------------------
+
+@pytest.fixture
+def send(run, tmp_path):
+    def send(via, *messages, options=()):
+        (tmp_path / "m.hl7").write_bytes(b"".join(map(frame, messages)))
+        return run([SEND, "--via", via, *options, tmp_path / "m.hl7"])
+
+    return send
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-open"]], ids=["one each", "kept"])
+def test_hl7_send_by_openssl(front, send, options):
+    f = front("--messages=0")
+    done = send(f.s_client(), M, N, O, options=options)
+    assert done.returncode == ACCEPTED, done.told
+    assert f.store.messages() == [M, N, O]
+
+
+def test_hl7_send_by_openssl_without_a_certificate(front, send):
+    f = front()
+    done = send(f.s_client(None), M, options=["--timeout=10s"])
+    assert done.returncode == UNANSWERED
+    check_turned_away(f)
+
+
+def test_hl7_send_by_socat(front, send):
+    f = front("--messages=0")
+    a = f.authority
+    done = send(f"{need('socat')} - OPENSSL:127.0.0.1:{f.port},cafile={a}/clients.pem,commonname=localhost,"
+                f"cert={a}/analyzer.pem,key={a}/analyzer.key", M, N, options=["--keep-open"])
+    assert done.returncode == ACCEPTED, done.told
+    assert f.store.messages() == [M, N]
+
+
+@pytest.fixture
+def stunnel_client(start, tmp_path):
+    """stunnel on the sender's side, as a port of this machine: hl7-forward(8) has it."""
+
+    def stunnel_client(f, name="analyzer", host="localhost"):
+        port = free_port()
+        (tmp_path / "client.conf").write_text(
+            "foreground = yes\npid =\n[ris]\nclient = yes\n"
+            f"accept = 127.0.0.1:{port}\nconnect = 127.0.0.1:{f.port}\n"
+            f"cert = {f.authority}/{name}.pem\nkey = {f.authority}/{name}.key\n"
+            f"CAfile = {f.authority}/clients.pem\nverifyChain = yes\ncheckHost = {host}\nsslVersionMin = TLSv1.2\n")
+        start([need("stunnel4"), tmp_path / "client.conf"])
+        wait_until(lambda: is_reached(port), "stunnel's start")
+        return port
+
+    return stunnel_client
+
+
+def test_hl7_send_by_stunnel(front, run, stunnel_client, tmp_path):
+    f = front("--messages=0")
+    (tmp_path / "m.hl7").write_bytes(frame(M) + frame(N))
+    done = run([SEND, f"127.0.0.1:{stunnel_client(f)}", tmp_path / "m.hl7"])
+    assert done.returncode == ACCEPTED, done.told
+    assert f.store.messages() == [M, N]
+
+
+def test_hl7_send_by_stunnel_to_somebody_else(front, run, stunnel_client, tmp_path):
+    f = front()
+    (tmp_path / "m.hl7").write_bytes(frame(M))
+    done = run([SEND, "--timeout=5s", f"127.0.0.1:{stunnel_client(f, host='ris.example')}", tmp_path / "m.hl7"])
+    assert done.returncode == UNANSWERED
+    check_turned_away(f)
+
+
+NODE_CLIENT = """
+const tls = require("tls"), fs = require("fs");
+const [port, folder] = process.argv.slice(2);
+const read = (name) => fs.readFileSync(folder + "/" + name);
+const socket = tls.connect({ host: "127.0.0.1", port: Number(port), servername: "localhost", ca: read("clients.pem"),
+  cert: read("analyzer.pem"), key: read("analyzer.key"), minVersion: "TLSv1.2" });
+socket.on("secureConnect", () => socket.write(fs.readFileSync(0)));
+socket.on("data", (data) => { process.stdout.write(data); if (data.includes(0x1c)) socket.end(); });
+socket.on("error", (e) => { console.error(e.message); process.exit(1); });
+setTimeout(() => { console.error("no answer in time"); process.exit(1); }, 15000).unref();
+"""
+
+
+def test_node(front, run, tmp_path):
+    program = os.environ.get("HL7_NODE") or shutil.which("node") or need("nodejs")
+    f = front()
+    (tmp_path / "client.js").write_text(NODE_CLIENT)
+    done = run([program, tmp_path / "client.js", f.port, f.authority], input=frame(M))
+    assert b"MSA|AA|ID1" in done.stdout, done.told
+    assert f.store.messages() == [M]
+
+
+# --- the files that ship ----------------------------------------------------------------------------
+
+def test_haproxy_finds_nothing_to_warn_of(run, credentials):
+    done = run([need("haproxy"), "-c", "-V", "-f", SHIPPED / "haproxy.cfg"],
+               env=environment(CREDENTIALS_DIRECTORY=str(credentials)))
+    assert done.returncode == 0
+    assert (done.stdout.decode() + done.told).strip() == "Configuration file is valid"
+
+
+def test_proxies_agree_with_the_socket():
+    """The path, and room for all that the proxies let through."""
+    unit = (SOURCE / "units" / "hl7-receive-proxied.socket.in").read_text(encoding="utf-8")
+    assert f"ListenStream={RECEIVER_SOCKET}\n" in unit
+    most = int(re.search(r"^MaxConnections=(\d+)$", unit, re.M)[1])
+    haproxy = (SHIPPED / "haproxy.cfg").read_text(encoding="utf-8")
+    assert int(re.search(r"proxied\.sock maxconn (\d+)", haproxy)[1]) < most
+    user = re.search(r"^SocketUser=(\S+)$", unit, re.M)[1]
+    sysusers = (SOURCE / "units" / "hl7-inetd.sysusers").read_text(encoding="utf-8")
+    assert re.search(rf"^u {user} ", sysusers, re.M)
+    for drop_in in SHIPPED.glob("*.d/*.conf"):
+        text = drop_in.read_text(encoding="utf-8")
+        assert f"\nUser={user}\n" in text
+        assert f"tcp:{PORT}" in text
+
+
+# (the distribution's unit, the instance, exposure at most, times 10). What is left is the network, which a proxy is for.
+DROP_INS = [("stunnel@.service", "stunnel@hl7.service", 11), ("haproxy.service", "haproxy.service", 12)]
+
+
+@pytest.mark.parametrize("unit, instance, most", DROP_INS, ids=["stunnel", "haproxy"])
+def test_drop_in(run, tmp_path, unit, instance, most):
+    need("systemd-analyze")
+    found = [p for p in (pathlib.Path(d) / unit for d in ("/lib/systemd/system", "/usr/lib/systemd/system"))
+             if p.exists()]
+    if not found:
+        need(unit)
+    root = tmp_path / "root"
+    folder = root / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    shutil.copy(found[0], folder)
+    bare = run(["systemd-analyze", "security", "--offline=true", f"--root={root}", f"--threshold={most}", instance])
+    assert bare.returncode != 0, "the unit is as tight without the drop-in"
+    shutil.copytree(SHIPPED / f"{instance}.d", folder / f"{instance}.d")
+    done = run(["systemd-analyze", "security", "--offline=true", f"--root={root}", f"--threshold={most}", instance])
+    assert done.returncode == 0, done.stdout.decode()[-100:] + done.told
+    # and systemd finds no fault with it
+    done = run(["systemd-analyze", "verify", folder / (instance if (folder / instance).exists() else unit)])
+    assert "hl7-inetd.conf" not in done.told, done.told

@@ -35,8 +35,9 @@ struct connection {
 int connection_read(const struct connection *c, void *p, size_t n, usec_t deadline,
 	const sigset_t *mask, size_t *ret_n);
 
-/* Writes all of it, in one segment where the kernel takes it at once. 0, CONNECTION_E_TIMEOUT or a
- * negative errno; SIGPIPE must be ignored where the output is a pipe. */
+/* Writes all of it, in one segment where the kernel takes it at once, which a socket is tried for
+ * whatever the deadline says. 0, CONNECTION_E_TIMEOUT or a negative errno; SIGPIPE must be ignored
+ * where the output is a pipe. */
 int connection_write(const struct connection *c, struct span bytes, usec_t deadline);
 
 /* Tells the peer that nothing more comes. */
@@ -44,13 +45,14 @@ void connection_shutdown_write(struct connection *c);
 
 void connection_close(struct connection *c);
 
-/* Takes the next connection of a listening socket that does not block, with the socket's options. 0, CONNECTION_E_GONE when
- * there is none, or none any more, or a negative errno (accept(2): -EMFILE and the like may pass).
+/* Takes the next connection of a listening socket that does not block, with the socket's options.
+ * 0, CONNECTION_E_GONE when there is none, or none any more, or a negative errno (accept(2):
+ * -EMFILE and the like may pass).
  */
 int connection_accept(int listener, struct connection *ret);
 
-/* Small answers go out at once; no matter where the socket is not TCP. Of one that listens: those of
- * its connections. */
+/* Small answers go out at once; no matter where the socket is not TCP. Of one that listens: those
+ * of its connections. */
 void connection_set_no_delay(int fd);
 
 /* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone.

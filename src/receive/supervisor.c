@@ -177,8 +177,10 @@ take(struct state *st, int listener, struct connection *ret)
 		return r;
 	}
 	r = hand_over(st, &c, &names);
-	*ret = c;
-	*s->names = names;
+	if (r == SUPERVISOR_E_CONNECTION) {
+		*ret = c;
+		*s->names = names;
+	}
 	return r;
 }
 

@@ -10,6 +10,9 @@
 
 #include <errno.h>
 
+/* Connections to brokers, the files of the name services. */
+#define DESCRIPTORS 64
+
 static const char hint[] = "It is started by a program that sends messages, by systemd or by an "
 			   "inetd; see hl7-amqp(8).";
 
@@ -80,6 +83,25 @@ close_all(struct session *s)
 	template_free(s->shipped);
 }
 
+/* Before the first byte of the sender: the brokers' names are asked for and their connections are
+ * made later. False when it must not go on, which was told. */
+static bool
+confine(struct session *s)
+{
+	const struct sandbox_needs needs = {
+		.form = SANDBOX_CLIENT,
+		.n_descriptors = DESCRIPTORS,
+	};
+	bool required = s->options->listen.sandbox == SANDBOX_REQUIRE;
+	struct sandbox_walls walls;
+
+	if (s->options->listen.sandbox == SANDBOX_OFF)
+		return true;
+	sandbox_enter(&needs, &walls);
+	report_sandbox(&s->reporter, &walls, required);
+	return !required || sandbox_holds(&walls);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -112,6 +134,10 @@ main(int argc, char **argv)
 		return EXIT_OS;
 	}
 	wire(&s);
+	if (!confine(&s)) {
+		close_all(&s);
+		return EXIT_OS;
+	}
 	r = proxied_begin(&s.proxied, &s.intake, &o.listen, &s.names, &s.reporter);
 	r = r ? EXIT_OK : session_run(&s);
 	close_all(&s);

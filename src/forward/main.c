@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "cli/options.h"
 #include "forward/drain.h"
+#include "net/dial.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -13,6 +14,12 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+/* Names may be asked for over TCP. */
+#define PORT_OF_DNS 53
+
+/* Connections, the queue's files, the files of the name services. */
+#define DESCRIPTORS 64
 
 /* sysexits.h: another forwarder of this destination runs. */
 #define EXIT_TEMPORARY 75
@@ -76,6 +83,36 @@ watch_queue(struct drain *d)
 	return inotify_add_watch(d->watch, path, IN_CREATE | IN_MOVE | IN_DELETE) < 0 ? -errno : 0;
 }
 
+/* Before the first byte of the destination is read. What a command does is nobody's business here,
+ * and it would be behind the same walls. Returns 0 or the exit status. */
+static int
+confine(struct drain *d)
+{
+	const struct options *o = d->options;
+	const struct sandbox_folder store = { d->queue.root,
+		SANDBOX_READ | SANDBOX_LIST | SANDBOX_ADD | SANDBOX_FOLDER | SANDBOX_MOVE };
+	const uint16_t ports[] = { o->host ? dial_port(o->host) : 0, PORT_OF_DNS };
+	const struct sandbox_needs needs = {
+		.form = SANDBOX_CLIENT,
+		.folders = &store,
+		.n_folders = 1,
+		.ports = ports,
+		.n_ports = 2,
+		.n_descriptors = DESCRIPTORS,
+	};
+	bool required = o->sandbox == SANDBOX_REQUIRE;
+	struct sandbox_walls walls;
+
+	if (required && (o->command || o->via))
+		return complain(
+			d, "--sandbox=require: no command can run there", 0, EXIT_CONFIGURATION);
+	if (o->sandbox == SANDBOX_OFF || o->command || o->via)
+		return 0;
+	sandbox_enter(&needs, &walls);
+	report_sandbox(&d->reporter, &walls, required);
+	return required && !sandbox_holds(&walls) ? EXIT_OS : 0;
+}
+
 static int
 forward(struct drain *d)
 {
@@ -94,6 +131,9 @@ forward(struct drain *d)
 		r = watch_queue(d);
 	if (r < 0)
 		return complain(d, "the queue cannot be watched", r, EXIT_OS);
+	r = confine(d);
+	if (r)
+		return r;
 	return drain_run(d);
 }
 

@@ -42,6 +42,7 @@ enum option_id {
 	OPTION_PER_CONNECTION,
 	OPTION_ONCE,
 	OPTION_LOG,
+	OPTION_SANDBOX,
 };
 
 static const struct option options[] = {
@@ -65,6 +66,7 @@ static const struct option options[] = {
 	{ "per-connection", required_argument, NULL, OPTION_PER_CONNECTION },
 	{ "once", no_argument, NULL, OPTION_ONCE },
 	{ "log", required_argument, NULL, OPTION_LOG },
+	{ "sandbox", required_argument, NULL, OPTION_SANDBOX },
 	{ 0 },
 };
 
@@ -102,6 +104,7 @@ static const char help[] =
 	"  --max-message=SIZE       larger messages fail (default: 256M)\n"
 	"  --max-ack=SIZE           largest answer taken (default: 1M)\n"
 	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
+	"  --sandbox=HOW            auto, require or off (default: auto)\n"
 	"  -h, --help               this text\n"
 	"  -V, --version            the version\n"
 	"\n"
@@ -185,6 +188,7 @@ set_option(void *userdata, int option, const char *argument)
 		return parse_size(argument, ACK_BYTES_LEAST, 1024 * MIB, &o->max_ack_bytes);
 	case OPTION_ONCE: o->once = true; return true;
 	case OPTION_LOG: return log_target_parse(argument, &o->log);
+	case OPTION_SANDBOX: return sandbox_mode_parse(argument, &o->sandbox);
 	}
 	return false;
 }

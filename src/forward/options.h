@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "hl7/address.h"
 #include "journal/journal.h"
+#include "sandbox/sandbox.h"
 
 /* What is done with a message that the destination did not take. */
 enum policy_action {
@@ -38,6 +39,7 @@ struct options {
 	size_t max_message_bytes, max_ack_bytes;
 	size_t per_connection; /* messages; 0: no limit */
 	bool once;
+	enum sandbox_mode sandbox;
 	enum log_target log;
 
 	char *file; /* owned: what `to` and others of the file point into */

@@ -13,6 +13,7 @@
 #define ID_UP        "5e4d9ba4804f424c9c0a9c8125c5bd8c"
 #define ID_SWEPT     "fb9e78f244244360b6394b9a6133afb7"
 #define ID_SYSTEM    "09b52c086b0542718d3c0adef8290874" /* as in hl7-receive */
+#define ID_SANDBOX   "a216cf541cc0453881a5c8a71170b1a7" /* the same */
 
 static void
 begin(const struct reporter *r, struct journal_entry *e, int priority, const char *id,
@@ -139,5 +140,25 @@ report_error(const struct reporter *r, const char *what, int error)
 		journal_number(&e, "ERRNO", (uint64_t)-error);
 		journal_text(&e, "HL7_ERROR", strerrordesc_np(-error));
 	}
+	journal_send(r->target, &e);
+}
+
+void
+report_sandbox(const struct reporter *r, const struct sandbox_walls *walls, bool required)
+{
+	char standing[SANDBOX_TEXT_BYTES], missing[SANDBOX_TEXT_BYTES];
+	bool holds = sandbox_holds(walls);
+	struct journal_entry e;
+
+	sandbox_describe(walls, standing, missing);
+	begin(r, &e,
+		holds      ? LOG_DEBUG
+		: required ? LOG_ERR
+			   : LOG_INFO,
+		ID_SANDBOX, sandbox_text(walls, required));
+	journal_text(&e, "HL7_SANDBOX", standing);
+	journal_number(&e, "HL7_LANDLOCK_ABI", (uint64_t)walls->landlock_abi);
+	if (missing[0])
+		journal_text(&e, "HL7_SANDBOX_MISSING", missing);
 	journal_send(r->target, &e);
 }

@@ -5,6 +5,7 @@
  * the destination's state; hl7-forward(8), LOGGING. */
 
 #include "journal/journal.h"
+#include "sandbox/sandbox.h"
 #include "store/name.h"
 
 struct reporter {
@@ -44,6 +45,9 @@ void report_swept(const struct reporter *r, size_t n);
 
 /* Files lie in the queue that no commit put there. */
 void report_foreign(const struct reporter *r, size_t n);
+
+/* Which walls stand. `required`: that they do not is why nothing is delivered. */
+void report_sandbox(const struct reporter *r, const struct sandbox_walls *walls, bool required);
 
 /* Our own side failed. `what` names it. */
 void report_error(const struct reporter *r, const char *what, int error);

@@ -53,6 +53,7 @@ set(struct listen_options *o, enum listen_option option, const char *argument)
 	case LISTEN_OPTION_PROXY_TIMEOUT: /* the proxy sends it at once */
 		return parse_duration(argument, &o->proxy_timeout_usec) &&
 		       o->proxy_timeout_usec > 0;
+	case LISTEN_OPTION_SANDBOX: return sandbox_mode_parse(argument, &o->sandbox);
 	case LISTEN_OPTION_LOG: return log_target_parse(argument, &o->log);
 	}
 	return false;

@@ -6,6 +6,7 @@
 #include "ack/ack.h"
 #include "base/clock.h"
 #include "journal/journal.h"
+#include "sandbox/sandbox.h"
 
 struct listen_options {
 	enum ack_mode ack_mode;
@@ -15,6 +16,7 @@ struct listen_options {
 	usec_t drain_timeout_usec;
 	bool proxy_protocol; /* a header is demanded */
 	usec_t proxy_timeout_usec;
+	enum sandbox_mode sandbox;
 	enum log_target log;
 };
 
@@ -33,6 +35,7 @@ enum listen_option {
 	LISTEN_OPTION_DRAIN_TIMEOUT,
 	LISTEN_OPTION_PROXY_PROTOCOL,
 	LISTEN_OPTION_PROXY_TIMEOUT,
+	LISTEN_OPTION_SANDBOX,
 	LISTEN_OPTION_LOG,
 };
 
@@ -47,6 +50,7 @@ enum listen_option {
 		{ "drain-timeout", required_argument, NULL, LISTEN_OPTION_DRAIN_TIMEOUT },         \
 		{ "proxy-protocol", no_argument, NULL, LISTEN_OPTION_PROXY_PROTOCOL },             \
 		{ "proxy-timeout", required_argument, NULL, LISTEN_OPTION_PROXY_TIMEOUT },         \
+		{ "sandbox", required_argument, NULL, LISTEN_OPTION_SANDBOX },                     \
 	{                                                                                          \
 		"log", required_argument, NULL, LISTEN_OPTION_LOG                                  \
 	}
@@ -64,6 +68,7 @@ enum listen_option {
 	"the\n"                                                                                    \
 	"                           PROXY header, version 1 or 2\n"                                \
 	"  --proxy-timeout=TIME     wait for that header (default: 5s)\n"                          \
+	"  --sandbox=HOW            auto, require or off (default: auto)\n"                        \
 	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
 
 /* The defaults, but for the two that a program chooses. */

@@ -203,3 +203,26 @@ report_idle(const struct reporter *r)
 	at_once.held = NULL;
 	report_send(&at_once, &e);
 }
+
+void
+report_sandbox(const struct reporter *r, const struct sandbox_walls *walls, bool required)
+{
+	char standing[SANDBOX_TEXT_BYTES], missing[SANDBOX_TEXT_BYTES];
+	bool holds = sandbox_holds(walls);
+	struct reporter at_once = *r;
+	struct journal_entry e;
+
+	sandbox_describe(walls, standing, missing);
+	journal_begin(&e,
+		holds      ? PRIORITY_DEBUG
+		: required ? PRIORITY_ERROR
+			   : PRIORITY_INFO,
+		REPORT_ID_SANDBOX, sandbox_text(walls, required));
+	journal_text(&e, "HL7_SANDBOX", standing);
+	journal_number(&e, "HL7_LANDLOCK_ABI", (uint64_t)walls->landlock_abi);
+	if (missing[0])
+		journal_text(&e, "HL7_SANDBOX_MISSING", missing);
+	if (required && !holds)
+		at_once.held = NULL; /* no frame will be read */
+	report_send(&at_once, &e);
+}

@@ -10,11 +10,13 @@
 #include "mllp/frame.h"
 #include "net/connection.h"
 #include "net/proxy.h"
+#include "sandbox/sandbox.h"
 
 /* Events that are no outcome of a frame; ack/outcome.c has the others. */
 #define REPORT_ID_DATA_SKIPPED "b1b9d5d329074c4f9b31e37834589e7b"
 #define REPORT_ID_CONNECTION   "f33a7b82412344ca86335573268d8aa1"
 #define REPORT_ID_SYSTEM       "09b52c086b0542718d3c0adef8290874"
+#define REPORT_ID_SANDBOX      "a216cf541cc0453881a5c8a71170b1a7"
 #define REPORT_ID_PROXY        "fe4ae7eb865e46b49d8317ba943049b2"
 
 /* What is to be told before the first frame: a connection that brings none, a port scan, leaves no
@@ -77,3 +79,7 @@ void report_refused_header(const struct reporter *r, const char *what, uint64_t 
 
 /* No frame began in time. */
 void report_idle(const struct reporter *r);
+
+/* Which walls stand; those that keep a taken over process in and do not, for everybody to see.
+ * `required`: that they do not is why nothing is served. */
+void report_sandbox(const struct reporter *r, const struct sandbox_walls *walls, bool required);

@@ -53,6 +53,14 @@ cut_target(const char *target, char host[HOST_BYTES], char port[8])
 	return n < 8 && is_port(port);
 }
 
+uint16_t
+dial_port(const char *target)
+{
+	char host[HOST_BYTES], port[8];
+
+	return cut_target(target, host, port) ? (uint16_t)strtol(port, NULL, 10) : 0;
+}
+
 bool
 dial_target_is_valid(const char *target)
 {

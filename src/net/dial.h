@@ -20,6 +20,9 @@ enum {
 /* Whether the text is HOST, HOST:PORT or [HOST]:PORT. */
 bool dial_target_is_valid(const char *target);
 
+/* The port of such a text. */
+uint16_t dial_port(const char *target);
+
 /* Resolves "HOST[:PORT]"; an IPv6 address with a port is written in brackets. 0 or a condition; the
  * caller frees `*ret` with freeaddrinfo(3). Waits as long as the resolver does. */
 int dial_resolve(const char *target, struct addrinfo **ret);

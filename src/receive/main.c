@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "listen/process.h"
 #include "net/inherit.h"
+#include "receive/confine.h"
 #include "receive/session.h"
 #include "receive/supervisor.h"
 
@@ -80,14 +81,15 @@ greet(struct session *s)
 
 /* One connection from its first byte to its end. */
 static int
-serve(struct session *s)
+serve(struct session *s, bool forked)
 {
-	int r;
+	int r = EXIT_OS;
 
 	s->reporter.held = &s->templates.problems;
 	open_store(s);
 	wire(s);
-	r = greet(s) == 0 ? session_run(s) : EXIT_OK;
+	if (confine_connection(s, forked))
+		r = greet(s) == 0 ? session_run(s) : EXIT_OK;
 	intake_deinit(&s->intake);
 	connection_close(&s->connection);
 	store_close(&s->store);
@@ -111,11 +113,13 @@ receive(struct session *s, const struct inherited *in)
 	s->connection = in->connection;
 	if (in->n_listeners == 0) {
 		connection_names(&s->connection, &s->names);
-		return serve(s);
+		return serve(s, false);
 	}
+	if (!confine_listener(s->options, &s->reporter))
+		return EXIT_OS;
 	r = supervisor_run(&supervisor, &s->connection);
 	if (r == SUPERVISOR_E_CONNECTION)
-		_exit(serve(s)); /* tidying up would copy the parent's pages first */
+		_exit(serve(s, true)); /* tidying up would copy the parent's pages first */
 	return r < 0 ? EXIT_OS : EXIT_OK;
 }
 

@@ -73,6 +73,17 @@ make_stamp(const struct options *o, uint8_t ret[16])
 	return complete && newest / 1000 + SETTLED_USEC < clock_realtime_usec();
 }
 
+static bool
+has_charset(const struct template_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++)
+		if (set->files[i].template && template_has_charset(set->files[i].template))
+			return true;
+	return false;
+}
+
 int
 templates_load(struct templates *t, const struct options *o)
 {
@@ -95,6 +106,8 @@ templates_load(struct templates *t, const struct options *o)
 		template_load(&t->convert, o->convert_templates, TEMPLATE_CONVERSION, &t->tables,
 			&reporter));
 	warn_of_destinations(&l, o->convert_templates);
+	if (has_charset(&t->ack) || has_charset(&t->convert))
+		charset_load(&t->charsets); /* which set a message has is known too late */
 	return 0;
 }
 
@@ -122,6 +135,7 @@ templates_deinit(struct templates *t)
 	template_set_deinit(&t->convert);
 	table_set_deinit(&t->tables);
 	held_reports_deinit(&t->problems);
+	charset_unload(&t->charsets);
 	template_free(t->shipped);
 	t->shipped = NULL;
 }

@@ -72,14 +72,18 @@ add_rule(int ruleset, int type, const void *rule)
 	return syscall(__NR_landlock_add_rule, ruleset, type, rule, 0) < 0 ? -errno : 0;
 }
 
-/* All that the kernel knows, but for reading where the form needs it anywhere. */
+/* All that the kernel knows, but for what the form needs anywhere. */
 static uint64_t
 handled_files(const struct sandbox_needs *needs, int abi)
 {
+	const uint64_t reading = FS_READ_FILE | FS_READ_DIR;
+	const uint64_t writing = FS_WRITE_FILE | FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE_FILE;
 	const int n = (int)(sizeof(n_file_rights) / sizeof(n_file_rights[0]));
 	uint64_t all = (UINT64_C(1) << n_file_rights[abi < n ? abi : n - 1]) - 1;
 
-	return sandbox_is_strict(needs) ? all : all & ~(FS_READ_FILE | FS_READ_DIR);
+	if (sandbox_is_strict(needs))
+		return all;
+	return needs->form == SANDBOX_LISTENER ? all & ~(reading | writing) : all & ~reading;
 }
 
 static uint64_t

@@ -34,9 +34,27 @@ sandbox_enter(const struct sandbox_needs *needs, struct sandbox_walls *ret)
 	*ret = (struct sandbox_walls){ .landlock_abi = 0 };
 	ret->errors[SANDBOX_PRIVILEGES] = refuse_privileges();
 	ret->errors[SANDBOX_DUMPS] = refuse_dumps();
-	landlock_enter(needs, ret);
 	ret->errors[SANDBOX_LIMITS] = limits_enter(needs);
+	landlock_enter(needs, ret);
 	ret->errors[SANDBOX_CALLS] = seccomp_enter(needs);
+}
+
+bool
+sandbox_mode_parse(const char *text, enum sandbox_mode *ret)
+{
+	static const char *const words[] = {
+		[SANDBOX_AUTO] = "auto",
+		[SANDBOX_REQUIRE] = "require",
+		[SANDBOX_OFF] = "off",
+	};
+	int i;
+
+	for (i = SANDBOX_AUTO; i <= SANDBOX_OFF; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*ret = (enum sandbox_mode)i;
+			return true;
+		}
+	return false;
 }
 
 bool
@@ -59,6 +77,15 @@ sandbox_wall_name(enum sandbox_wall wall)
 	};
 
 	return names[wall];
+}
+
+const char *
+sandbox_text(const struct sandbox_walls *walls, bool required)
+{
+	if (sandbox_holds(walls))
+		return "the sandbox is closed";
+	return required ? "--sandbox=require: the sandbox cannot be closed, so nothing is done"
+			: "the sandbox is open: this system lacks walls";
 }
 
 /* What does not fit is left out; all of them do. */

@@ -25,7 +25,7 @@ enum sandbox_form {
 	 * a reason to do is refused. */
 	SANDBOX_CLIENT,
 	/* It accepts connections and forks what serves them, which then takes SANDBOX_CONNECTION on
-	 * top. */
+	 * top: so it may do with files what these may, whichever folders they open. */
 	SANDBOX_LISTENER,
 };
 
@@ -38,6 +38,16 @@ enum {
 	SANDBOX_MOVE = 1 << 4,   /* rename from one folder to another */
 };
 
+/* What --sandbox asks for, in every program that has one. */
+enum sandbox_mode {
+	SANDBOX_AUTO,    /* the walls that this kernel has */
+	SANDBOX_REQUIRE, /* no service without those of sandbox_holds() */
+	SANDBOX_OFF,
+};
+
+/* "auto", "require" or "off"; false for another word. */
+bool sandbox_mode_parse(const char *text, enum sandbox_mode *ret);
+
 struct sandbox_folder {
 	int fd; /* -1 where it could not be opened */
 	unsigned may;
@@ -49,11 +59,11 @@ struct sandbox_needs {
 	size_t n_folders;
 	const uint16_t *ports; /* of TCP, that a client connects to */
 	size_t n_ports;        /* 0: to any */
-	bool syslog;           /* log entries go to syslog(3), which connects */
+	bool syslog; /* log entries go to syslog(3), which makes a socket and connects it */
 	/* Limits; 0 leaves what there is. They are lowered only. */
 	unsigned n_descriptors; /* that it opens at most, beside those that are open */
 	uint64_t file_bytes;    /* of the largest file that it writes */
-	uint64_t memory_bytes;  /* for its data */
+	uint64_t memory_bytes;  /* of its data, beside what it has */
 };
 
 enum sandbox_wall {
@@ -80,6 +90,9 @@ bool sandbox_holds(const struct sandbox_walls *walls);
 
 /* "files", "tcp" and so on. */
 const char *sandbox_wall_name(enum sandbox_wall wall);
+
+/* The text of a log entry about them; `required`: by --sandbox=require. */
+const char *sandbox_text(const struct sandbox_walls *walls, bool required);
 
 /* The names of the walls that stand, with a blank between; of the others with why they do not,
  * "tcp: Operation not supported, scope: ...". */

@@ -214,7 +214,6 @@ static const struct call connection[] = {
 	ALLOW(fgetxattr),
 	ALLOW(utimensat),
 	/* the log */
-	ALLOW_IF(socket, TEST_DATAGRAM, 0, 0, FAIL_WITH(EAFNOSUPPORT)),
 	ALLOW(sendmsg),
 	ALLOW(getsockopt),
 	ALLOW(setsockopt),
@@ -307,11 +306,14 @@ static void
 add_connection(struct calls *c, const struct sandbox_needs *needs)
 {
 	const struct call connect = { .nr = __NR_connect, .yes = needs->syslog ? PASS : DIE };
+	const struct call socket = { __NR_socket, TEST_DATAGRAM, 0, 0,
+		needs->syslog ? PASS : FAIL_WITH(EAFNOSUPPORT), FAIL_WITH(EAFNOSUPPORT) };
 	/* abort() is a signal to itself */
 	const struct call tgkill = { __NR_tgkill, TEST_EQUAL, 0, (uint32_t)getpid(), PASS, DIE };
 
 	add_calls(c, connection, N_OF(connection));
 	add_call(c, &connect);
+	add_call(c, &socket);
 	add_call(c, &tgkill);
 }
 

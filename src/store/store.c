@@ -13,6 +13,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define REJECTED "rejected"
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 int
@@ -79,6 +81,16 @@ store_open_queue(struct store *s, struct span destination)
 		r = add_queue(s, &queue);
 	if (r < 0)
 		cleanup_close(&queue.fd);
+	return r;
+}
+
+int
+store_prepare(struct store *s, int *ret_rejected)
+{
+	int r = s->order < 0 ? order_open(s->root, &s->order) : 0;
+
+	if (r == 0)
+		*ret_rejected = openat(s->root, REJECTED, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return r;
 }
 
@@ -421,7 +433,7 @@ store_reject(
 		return -EBADF;
 	r = check_room(s, message.n + reason.n, 2);
 	if (r == 0)
-		r = disk_open_dir(s->root, "rejected", &dir);
+		r = disk_open_dir(s->root, REJECTED, &dir);
 	if (r == 0)
 		r = disk_write_synced(dir, message, &fd);
 	if (r == 0)

@@ -60,6 +60,10 @@ int store_open(struct store *s, const char *path, struct store_reserve reserve);
  * opened before. 0 or a negative errno; -E2BIG beyond STORE_DESTINATIONS_MAX. */
 int store_open_queue(struct store *s, struct span destination);
 
+/* Opens what a commit would open when it needs it, for a process that can open less later;
+ * *ret_rejected is rejected/ (O_PATH), or -1 where it is not there yet. 0 or a negative errno. */
+int store_prepare(struct store *s, int *ret_rejected);
+
 void store_close(struct store *s);
 
 /* A rendered message and where it goes. */

@@ -1046,6 +1046,12 @@ template_applies(const struct template *t, const struct template_input *in)
 	return template_decide(t, in, &holds) == 0 && holds;
 }
 
+bool
+template_has_charset(const struct template *t)
+{
+	return t->charset != NULL;
+}
+
 size_t
 template_destinations(const struct template *t, const struct span **ret)
 {

@@ -131,6 +131,9 @@ struct span template_shipped_ack(void);
 /* The names behind {to}, valid as long as the template. */
 size_t template_destinations(const struct template *t, const struct span **ret);
 
+/* Whether it has a {charset}: rendering then converts character sets. */
+bool template_has_charset(const struct template *t);
+
 /* Whether the template has a {when}, and its text. */
 bool template_when(const struct template *t, struct span *ret_text);
 

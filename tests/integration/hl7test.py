@@ -299,6 +299,24 @@ class Logs:
             assert all(c >= " " or c in "\n\t" for c in text), "control bytes in a log"
 
 
+# What is told of the sandbox, at debug level.
+SANDBOX_ID = "a216cf541cc0453881a5c8a71170b1a7"
+
+
+def parse_entry(data):
+    """NAME=value lines, or NAME, a length and that many bytes."""
+    fields = {}
+    while data:
+        line, _, rest = data.partition(b"\n")
+        name, equal, value = line.partition(b"=")
+        if not equal:
+            length = struct.unpack("<Q", rest[:8])[0]
+            value, rest = rest[8:8 + length], rest[8 + length + 1:]
+        fields[name.decode()] = value.decode("ascii")
+        data = rest
+    return fields
+
+
 # --- processes --------------------------------------------------------------------------------
 
 class Process:

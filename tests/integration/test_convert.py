@@ -520,7 +520,7 @@ def test_a_template_that_does_not_compile(receive, convert_d, tmp_path, text, ex
     check_broken(receive(), re.escape(str(convert_d.path)) + "/" + expected, accept)
     outside = {p.name for p in tmp_path.iterdir()}
     assert outside <= {"convert.d", "store", "logs"}, outside
-    assert {p.name for p in (tmp_path / "store").rglob("*")} <= {"received", "queue", "ris"}
+    assert {p.name for p in (tmp_path / "store").rglob("*")} <= {".order", "received", "queue", "ris"}
 
 
 @pytest.mark.parametrize("text, expected", [

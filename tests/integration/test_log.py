@@ -6,7 +6,6 @@ That no patient's data and no control byte is in any log is checked behind every
 """
 import re
 import socket
-import struct
 
 import pytest
 
@@ -131,40 +130,6 @@ def test_the_check_of_the_logs_works(tmp_path):
 
 
 # --- the journal's native protocol ----------------------------------------------------------------
-
-def parse_entry(data):
-    """NAME=value lines, or NAME, a length and that many bytes."""
-    fields = {}
-    while data:
-        line, _, rest = data.partition(b"\n")
-        name, equal, value = line.partition(b"=")
-        if not equal:
-            length = struct.unpack("<Q", rest[:8])[0]
-            value, rest = rest[8:8 + length], rest[8 + length + 1:]
-        fields[name.decode()] = value.decode("ascii")
-        data = rest
-    return fields
-
-
-@pytest.fixture
-def journal(namespace):
-    """A journal's socket in a namespace of its own: journal.entries(n) waits for so many."""
-    namespace.run("mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/journal")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-        s.bind(str(namespace.path("/run/systemd/journal/socket")))
-        s.settimeout(PATIENCE)
-
-        def entries(n):
-            return [parse_entry(s.recv(65536)) for _ in range(n)]
-
-        def no_more():
-            s.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                s.recv(65536)
-
-        namespace.entries, namespace.no_more = entries, no_more
-        yield namespace
-
 
 @pytest.fixture
 def receive_to(receive, journal):

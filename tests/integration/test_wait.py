@@ -42,6 +42,7 @@ def test_several_sockets(activate, tmp_path):
         s.connect(str(tmp_path / "socket"))
         assert Peer(s).ask(message("ID9")).code == "AA"
     assert len(activator.started) == 1
+    wait_until(lambda: len(activator.log) == 3, "the third entry, which is behind its answer")
     assert [e.get("HL7_PEER") for e in activator.log] == ["127.0.0.1", "127.0.0.1", None]
 
 

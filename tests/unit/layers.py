@@ -22,7 +22,7 @@ BELOW = {
     "journal": {"base"},
     "sandbox": {"base"},
     "cli": {"base"},
-    "listen": {"base", "mllp", "hl7", "template", "ack", "net", "journal", "cli"},
+    "listen": {"base", "mllp", "hl7", "template", "ack", "net", "journal", "sandbox", "cli"},
 }
 PROGRAMS = {"receive", "forward", "send", "convert", "show", "queue", "amqp"}
 

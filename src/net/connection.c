@@ -151,6 +151,15 @@ connection_accept(int listener, struct connection *ret)
 	return 0;
 }
 
+bool
+connection_is_over(const struct connection *c)
+{
+	char byte;
+	ssize_t n = c->socket ? recv(c->in, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+
+	return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 union address {
 	struct sockaddr any;
 	struct sockaddr_in in;

@@ -51,6 +51,10 @@ void connection_close(struct connection *c);
  */
 int connection_accept(int listener, struct connection *ret);
 
+/* Whether nothing will ever come of a connection just accepted: its peer has ended it, or reset it,
+ * without having sent a byte. */
+bool connection_is_over(const struct connection *c);
+
 /* Small answers go out at once; no matter where the socket is not TCP. Of one that listens: those
  * of its connections. */
 void connection_set_no_delay(int fd);

@@ -164,6 +164,11 @@ take(struct state *st, int listener, struct connection *ret)
 	}
 	if (r)
 		return 0;
+	/* a scan: ten thousand of them would keep others waiting for as many processes */
+	if (connection_is_over(&c)) {
+		connection_close(&c);
+		return 0;
+	}
 	connection_names(&c, &names);
 	why = find_room(st, &names);
 	if (why != REFUSED_N) {

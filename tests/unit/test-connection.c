@@ -217,6 +217,28 @@ nothing_more_comes(void **state)
 	done(&p);
 }
 
+/* Only what can be known at once counts, and no byte is taken. */
+static void
+over_or_not(void **state)
+{
+	struct connection none = CONNECTION_NULL;
+	struct pair p = make_pair();
+	char room[8];
+	size_t n;
+
+	(void)state;
+	assert_false(connection_is_over(&p.c));
+	send_text(&p, "a");
+	assert_false(connection_is_over(&p.c));
+	assert_int_equal(shutdown(p.peer, SHUT_WR), 0);
+	assert_false(connection_is_over(&p.c));
+	assert_int_equal(connection_read(&p.c, room, sizeof(room), DEADLINE_NEVER, NULL, &n), 0);
+	assert_int_equal(n, 1);
+	assert_true(connection_is_over(&p.c));
+	done(&p);
+	assert_false(connection_is_over(&none));
+}
+
 static void
 two_pipes(void **state)
 {
@@ -485,6 +507,7 @@ main(void)
 	add_test(&s, "a peer that reads nothing", a_peer_that_reads_nothing);
 	add_test(&s, "an answer is one write", an_answer_is_one_write);
 	add_test(&s, "nothing more comes", nothing_more_comes);
+	add_test(&s, "over, or not", over_or_not);
 	add_test(&s, "two pipes", two_pipes);
 	add_test(&s, "no descriptor", no_descriptor);
 	add_test(&s, "names over a Unix socket", names_over_unix);

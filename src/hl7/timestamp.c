@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "hl7/timestamp.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+/* Two digits of what has no more. */
+static void
+write_pair(int n, char *ret)
+{
+	ret[0] = (char)('0' + n / 10);
+	ret[1] = (char)('0' + n % 10);
+}
 
 void
 timestamp_format(int64_t seconds, int offset_seconds, char ret[TIMESTAMP_BYTES])
 {
 	time_t local = (time_t)(seconds + offset_seconds);
 	int minutes = abs(offset_seconds) / 60 % (24 * 60);
-	char text[128];
 	int year;
 	struct tm tm = { 0 };
 
@@ -18,12 +24,17 @@ timestamp_format(int64_t seconds, int offset_seconds, char ret[TIMESTAMP_BYTES])
 	(void)gmtime_r(&local, &tm);
 	year = tm.tm_year + 1900;
 	year = year < 0 ? 0 : year > 9999 ? 9999 : year;
-	/* wide enough for any int, which is what the compiler must assume */
-	(void)snprintf(text, sizeof(text), "%04d%02d%02d%02d%02d%02d%c%02d%02d", year,
-		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		offset_seconds < 0 ? '-' : '+', minutes / 60, minutes % 60);
-	memcpy(ret, text, TIMESTAMP_BYTES - 1);
-	ret[TIMESTAMP_BYTES - 1] = 0;
+	write_pair(year / 100, ret);
+	write_pair(year % 100, ret + 2);
+	write_pair(tm.tm_mon + 1, ret + 4);
+	write_pair(tm.tm_mday, ret + 6);
+	write_pair(tm.tm_hour, ret + 8);
+	write_pair(tm.tm_min, ret + 10);
+	write_pair(tm.tm_sec, ret + 12);
+	ret[14] = offset_seconds < 0 ? '-' : '+';
+	write_pair(minutes / 60, ret + 15);
+	write_pair(minutes % 60, ret + 17);
+	ret[19] = 0;
 }
 
 /* The value of `n` digits, or -1. */

@@ -167,20 +167,23 @@ static void
 send_native(int fd, const struct journal_entry *e)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
-	char identifier[64];
-	int n = snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%.40s\n",
-		program_invocation_short_name);
-	struct iovec parts[] = {
-		{ .iov_base = (void *)(uintptr_t)e->bytes, .iov_len = e->n_bytes },
-		{ .iov_base = identifier, .iov_len = (size_t)n },
+	const struct span all[] = {
+		span_of(e->bytes, e->n_bytes),
+		SPAN("SYSLOG_IDENTIFIER="),
+		span_str(program_invocation_short_name),
+		SPAN("\n"),
 	};
+	struct iovec parts[4];
 	const struct msghdr m = {
 		.msg_name = &address,
 		.msg_namelen = sizeof(address),
 		.msg_iov = parts,
-		.msg_iovlen = 2,
+		.msg_iovlen = 4,
 	};
+	size_t i;
 
+	for (i = 0; i < 4; i++)
+		parts[i] = (struct iovec){ (void *)(uintptr_t)all[i].p, all[i].n };
 	while (sendmsg(fd, &m, MSG_NOSIGNAL) < 0 && errno == EINTR)
 		;
 }

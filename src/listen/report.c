@@ -89,13 +89,15 @@ add_message(struct journal_entry *e, const struct message *m)
 	journal_bytes(e, "HL7_SENDING_APPLICATION", message_header_field(m, 3));
 }
 
+/* All of it is text of ours, and short. */
 static const char *
-human_line(const struct message_facts *m, char *line, size_t room)
+human_line(const struct message_facts *m, char line[128])
 {
-	const char *end = m->code[0] == 0 ? "" : m->delivered ? " sent" : " not taken by the peer";
+	char *p = stpcpy(stpcpy(line, "message "), outcome_info(m->outcome)->name);
 
-	(void)snprintf(line, room, "message %s: %s%s", outcome_info(m->outcome)->name,
-		m->code[0] ? m->code : "no answer", end);
+	p = stpcpy(stpcpy(p, ": "), m->code[0] ? m->code : "no answer");
+	if (m->code[0])
+		(void)stpcpy(p, m->delivered ? " sent" : " not taken by the peer");
 	return line;
 }
 
@@ -115,7 +117,7 @@ report_begin_message(
 	char line[128];
 
 	journal_begin(e, more_urgent(info->priority, undelivered ? PRIORITY_WARNING : least),
-		info->message_id, human_line(m, line, sizeof(line)));
+		info->message_id, human_line(m, line));
 	if (m->message)
 		add_message(e, m->message);
 	journal_text(e, "HL7_OUTCOME", info->name);

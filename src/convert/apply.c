@@ -107,7 +107,7 @@ write_split(struct run *run, struct span result)
 		(void)close(fd);
 		return -ENOMEM;
 	}
-	whole = fwrite(result.p, 1, result.n, file) == result.n;
+	whole = result.n == 0 || fwrite(result.p, 1, result.n, file) == result.n;
 	return fclose(file) == 0 && whole ? 0 : -EIO;
 }
 

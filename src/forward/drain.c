@@ -595,7 +595,7 @@ look_through(struct drain *d, struct pass *pass)
 		r = remove_delivered(d, &d->undone);
 	if (r == 0)
 		r = queue_list_ready(&d->queue, &list);
-	if (r < 0)
+	if (r)
 		return r;
 	note_foreign(d, list.n_foreign);
 	pass->n_later = list.n_later;

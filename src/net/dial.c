@@ -133,7 +133,7 @@ wait_writable(int fd, usec_t deadline)
 static int
 connect_one(const struct addrinfo *address, usec_t deadline, int *ret_fd)
 {
-	int fd, r = dial_begin(address, &fd);
+	int fd = -1, r = dial_begin(address, &fd);
 
 	if (r < 0)
 		return r;

@@ -50,14 +50,15 @@ print_names(const struct message *m, size_t i, size_t occurrence, FILE *out)
 	struct span rest = message_segment(m, i), name = message_segment_name(m, i), piece;
 	bool header = segment_is_header(message_segment(m, i));
 	uint8_t chars[5];
-	size_t field = header ? 2 : 1;
+	size_t field = header ? 2 : 1, n_chars;
 
 	(void)fwrite(name.p, 1, name.n, out);
 	(void)span_cut(&rest, m->delimiters.field, &piece);
 	if (header) {
 		(void)span_cut(&rest, m->delimiters.field, &piece);
 		(void)fputc(m->delimiters.field, out);
-		(void)fwrite(chars, 1, delimiters_encoding_characters(&m->delimiters, chars), out);
+		n_chars = delimiters_encoding_characters(&m->delimiters, chars);
+		(void)fwrite(chars, 1, n_chars, out);
 		field++;
 	}
 	while (span_cut(&rest, m->delimiters.field, &piece)) {

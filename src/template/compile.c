@@ -769,7 +769,7 @@ compile_line(struct compiler *c, struct span line)
 	/* an indented comment is one as well: no segment's name begins with # */
 	if (find_bad_utf8(line) < line.n)
 		return complain(c, line.p + find_bad_utf8(line), "this is not UTF-8");
-	if (trim(line).n == 0 || text.p[0] == '#')
+	if (trim(line).n == 0 || span_starts(text, SPAN("#")))
 		return 0;
 	if (!only_braces(line, &inside))
 		return compile_segment(c, text);

@@ -17,12 +17,14 @@ import time
 
 import pytest
 
-from hl7test import (FS, CR, PATIENCE, SEND, SOURCE, VT, Peer, Store, environment, frame, free_port, message, need,
+from hl7test import (BUILD, PATIENCE, SEND, SOURCE, Peer, frame, free_port, message, need,
                      wait_until)
+from test_foreign import node  # pylint: disable=unused-import
 
 SHIPPED = SOURCE / "units" / "tls"
 RECEIVER_SOCKET = "/run/hl7-inetd/proxied.sock"
 PORT = "2575"
+FOLDER = "/etc/hl7-inetd/tls"
 
 M, N, O = message("ID1"), message("ID2"), message("ID3")
 
@@ -133,9 +135,9 @@ def is_reached(port):
 
 
 @pytest.fixture
-def credentials(authority, tmp_path):
-    """The folder that LoadCredential= of the drop-ins would make."""
-    folder = tmp_path / "credentials"
+def certificates(authority, tmp_path):
+    """The folder with the certificates and the key that is /etc/hl7-inetd/tls."""
+    folder = tmp_path / "tls"
     folder.mkdir()
     shutil.copy(authority / "server.both", folder / "server.pem")
     shutil.copy(authority / "clients.pem", folder / "clients.pem")
@@ -157,17 +159,16 @@ def receiver(start, command, tmp_path):
 
 
 @pytest.fixture
-def start_proxy(start, credentials, tmp_path):
+def start_proxy(start, certificates, tmp_path):
     def haproxy(path, addresses):
-        text = shipped("haproxy.cfg", (RECEIVER_SOCKET, path), (f":::{PORT} v4v6", addresses))
+        text = shipped("haproxy.cfg", (RECEIVER_SOCKET, path), (f":::{PORT} v4v6", addresses), (FOLDER, certificates))
         (tmp_path / "haproxy.cfg").write_text(text, encoding="utf-8")
         with open(tmp_path / "haproxy.log", "wb") as log:
-            return start([need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log,
-                         env=environment(CREDENTIALS_DIRECTORY=str(credentials)))
+            return start([need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log)
 
     def stunnel(path, addresses):
         text = shipped("stunnel-hl7.conf", (RECEIVER_SOCKET, path), (f"accept = :::{PORT}", f"accept = {addresses}"),
-                       ("/run/credentials/stunnel@hl7.service", credentials))
+                       (FOLDER, certificates))
         (tmp_path / "hl7.conf").write_text(text, encoding="utf-8")
         return start([need("stunnel4"), tmp_path / "hl7.conf"])
 
@@ -497,37 +498,56 @@ def test_hl7_send_by_socat(front, send):
 
 
 @pytest.fixture
-def stunnel_client(start, tmp_path):
-    """stunnel on the sender's side, as a port of this machine: hl7-forward(8) has it."""
+def by_stunnel(tmp_path):
+    """The command of hl7-forward(8), with its file: stunnel on standard input and output, as a client."""
 
-    def stunnel_client(f, name="analyzer", host="localhost"):
-        port = free_port()
-        (tmp_path / "client.conf").write_text(
-            "foreground = yes\npid =\n[ris]\nclient = yes\n"
-            f"accept = 127.0.0.1:{port}\nconnect = 127.0.0.1:{f.port}\n"
-            f"cert = {f.authority}/{name}.pem\nkey = {f.authority}/{name}.key\n"
-            f"CAfile = {f.authority}/clients.pem\nverifyChain = yes\ncheckHost = {host}\nsslVersionMin = TLSv1.2\n")
-        start([need("stunnel4"), tmp_path / "client.conf"])
-        wait_until(lambda: is_reached(port), "stunnel's start")
-        return port
+    def by_stunnel(f, host="localhost", name="analyzer"):
+        page = (SOURCE / "src/forward/hl7-forward.8").read_text(encoding="utf-8")
+        text = re.search(r"^client = yes\n(?:.*\n)*?(?=\.Ed)", page, re.M)[0]
+        for old, new in (("ris.example:2575", f"127.0.0.1:{f.port}"),
+                         ("checkHost = ris.example", f"checkHost = {host}"),
+                         ("/etc/hl7-inetd/tls/me.pem", f"{f.authority}/{name}.both"),
+                         ("/etc/hl7-inetd/tls/ca.pem", f"{f.authority}/clients.pem")):
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "ris.conf").write_text(text)
+        return f"{need('stunnel4')} {tmp_path}/ris.conf"
 
-    return stunnel_client
+    return by_stunnel
 
 
-def test_hl7_send_by_stunnel(front, run, stunnel_client, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--keep-open"]], ids=["one each", "kept"])
+def test_hl7_send_by_stunnel(front, send, by_stunnel, options):
     f = front("--messages=0")
-    (tmp_path / "m.hl7").write_bytes(frame(M) + frame(N))
-    done = run([SEND, f"127.0.0.1:{stunnel_client(f)}", tmp_path / "m.hl7"])
+    done = send(by_stunnel(f), M, N, message("ID3", filler=1_000_000), options=options)
     assert done.returncode == ACCEPTED, done.told
-    assert f.store.messages() == [M, N]
+    assert f.store.messages() == [M, N, message("ID3", filler=1_000_000)]
 
 
-def test_hl7_send_by_stunnel_to_somebody_else(front, run, stunnel_client, tmp_path):
+@pytest.mark.parametrize("wrong", [{"host": "ris.example"}, {"name": "stranger"}], ids=["host", "certificate"])
+def test_hl7_send_by_stunnel_with_the_wrong_peer(front, send, by_stunnel, wrong):
     f = front()
-    (tmp_path / "m.hl7").write_bytes(frame(M))
-    done = run([SEND, "--timeout=5s", f"127.0.0.1:{stunnel_client(f, host='ris.example')}", tmp_path / "m.hl7"])
-    assert done.returncode == UNANSWERED
+    assert send(by_stunnel(f, **wrong), M, options=["--timeout=10s"]).returncode == UNANSWERED
     check_turned_away(f)
+
+
+def test_hl7_forward_by_stunnel(front, start, by_stunnel, tmp_path):
+    """The way out and the way in: what waits for a destination, over TLS."""
+    f = front("--messages=0")
+    out = tmp_path / "out"
+    queue = out / "queue" / "ris"
+    queue.mkdir(parents=True)
+    (out / "received").mkdir()
+    for n in range(3):
+        name = f"20260101T00000{n}.000000Z-{n + 1}-1"
+        (out / "received" / f"{name}.hl7").write_bytes(b"MSH|")
+        (queue / f"{name}.000.hl7").write_bytes(message(f"ID{n}"))
+    (tmp_path / "destinations").mkdir()
+    (tmp_path / "destinations" / "ris.conf").write_text(f"Via={by_stunnel(f)}\nLinger=0\n")
+    process = start([BUILD / "src" / "forward" / "hl7-forward", f"--store={out}",
+                     f"--destinations={tmp_path}/destinations", "ris"])
+    assert process.wait() == 0, process.log_text
+    assert f.store.messages() == [message(f"ID{n}") for n in range(3)]
 
 
 NODE_CLIENT = """
@@ -552,11 +572,29 @@ def test_node(front, run, tmp_path):
     assert f.store.messages() == [M]
 
 
+@pytest.mark.parametrize("name", ["analyzer", "stranger"])
+def test_npm_client(front, run, node, authority, tmp_path, name):
+    f = front("--messages=0")
+    for file in ("clients.pem", "analyzer.pem", "analyzer.key"):
+        shutil.copy(authority / file.replace("analyzer", name), tmp_path / file)
+    payloads = [message(f"ID{n}", version="2.5.1") for n in range(5)]
+    if name == "stranger":
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run(node("client.js", "node-hl7-client", f.port, tmp_path), input=frame(M), env=node.env, timeout=2)
+        check_turned_away(f)
+        return
+    done = run(node("client.js", "node-hl7-client", f.port, tmp_path), env=node.env,
+               input=b"".join(map(frame, payloads)))
+    assert done.returncode == 0, done.told
+    assert done.stdout.decode().splitlines() == [f"AA ID{n}" for n in range(5)]
+    assert len(f.store.messages()) == 5
+
+
 # --- the files that ship ----------------------------------------------------------------------------
 
-def test_haproxy_finds_nothing_to_warn_of(run, credentials):
-    done = run([need("haproxy"), "-c", "-V", "-f", SHIPPED / "haproxy.cfg"],
-               env=environment(CREDENTIALS_DIRECTORY=str(credentials)))
+def test_haproxy_finds_nothing_to_warn_of(run, certificates, tmp_path):
+    (tmp_path / "haproxy.cfg").write_text(shipped("haproxy.cfg", (FOLDER, certificates)))
+    done = run([need("haproxy"), "-c", "-V", "-f", tmp_path / "haproxy.cfg"])
     assert done.returncode == 0
     assert (done.stdout.decode() + done.told).strip() == "Configuration file is valid"
 
@@ -577,7 +615,8 @@ def test_proxies_agree_with_the_socket():
         assert f"tcp:{PORT}" in text
 
 
-# (the distribution's unit, the instance, exposure at most, times 10). What is left is the network, which a proxy is for.
+# (the distribution's unit, the instance, exposure at most, times 10). What is left is the network, which a proxy
+# is for.
 DROP_INS = [("stunnel@.service", "stunnel@hl7.service", 11), ("haproxy.service", "haproxy.service", 12)]
 
 

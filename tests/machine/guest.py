@@ -17,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -896,6 +897,169 @@ def machine_stops_and_starts_in_mid_stream():
 def machine_dies_in_mid_stream():
     """No unit is stopped, every process is killed."""
     return end_in_mid_stream("DIE", "systemctl", "reboot", "--force", "--force")
+
+
+# -- TLS --------------------------------------------------------------------------------------
+
+TLS_PORT = 2575
+EXAMPLES = pathlib.Path("/usr/share/doc/hl7-inetd/examples/tls")
+TLS = pathlib.Path("/etc/hl7-inetd/tls")
+CLIENT = pathlib.Path("/run/machine-client.pem")
+PROXIED = pathlib.Path("/run/hl7-inetd/proxied.sock")
+PROXY_USER = "hl7-inetd-proxy"
+
+# The shipped configuration, where it goes, the unit it is for
+PROXIES = {
+    "stunnel": ("stunnel-hl7.conf", "/etc/stunnel/hl7.conf", "stunnel@hl7.service"),
+    "haproxy": ("haproxy.cfg", "/etc/haproxy/haproxy.cfg", "haproxy.service"),
+}
+
+
+def make_certificates():
+    """server.pem and clients.pem as the manual has them, and a client's."""
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    work = pathlib.Path("/run/machine-authority")
+    work.mkdir(exist_ok=True)
+    output("install", "-d", "-m", "0750", "-g", PROXY_USER, TLS)
+    output("openssl", "req", "-x509", *new_key, "-subj", "/CN=Hospital CA", "-keyout", work / "ca.key",
+           "-out", work / "clients.pem")
+    for name, target in ("localhost", work / "server.pem"), ("analyzer01", CLIENT):
+        output("openssl", "req", *new_key[:-2], "-subj", f"/CN={name}", "-keyout", work / "key",
+               "-out", work / "csr")
+        output("openssl", "x509", "-req", "-in", work / "csr", "-CA", work / "clients.pem", "-CAkey", work / "ca.key",
+               "-CAcreateserial", "-days", "2", "-out", work / "pem")
+        target.write_bytes((work / "pem").read_bytes() + (work / "key").read_bytes())
+    output("install", "-m", "0640", "-g", PROXY_USER, work / "server.pem", work / "clients.pem", TLS)
+
+
+def connect_tls(certificate=CLIENT):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(TLS / "clients.pem")
+    if certificate:
+        context.load_cert_chain(certificate)
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", TLS_PORT), WAIT))
+
+
+def exchange_tls(control_id):
+    with connect_tls() as connection:
+        ours = connection.getsockname()[1]
+        connection.sendall(frame(message(control_id)))
+        assert_accepted(answer(connection), control_id)
+        return ours
+
+
+@contextlib.contextmanager
+def proxy(kind):
+    """As the manual says: the example's files copied, and both units started."""
+    shipped, target, unit = PROXIES[kind]
+    target, folder = pathlib.Path(target), pathlib.Path("/etc/systemd/system") / f"{unit}.d"
+    before = target.read_bytes() if target.exists() else None
+    make_certificates()
+    shutil.copy(EXAMPLES / shipped, target)
+    shutil.copytree(EXAMPLES / f"{unit}.d", folder)
+    output("systemctl", "daemon-reload")
+    output("systemctl", "enable", "--now", "hl7-receive-proxied.socket")
+    output("systemctl", "restart", unit)
+    try:
+        until(lambda: any(port == TLS_PORT and state == "0A" for port, _, state, _, _ in tcp_rows()),
+              f"{unit} listens")
+        yield unit
+    finally:
+        run("systemctl", "disable", "--now", "hl7-receive-proxied.socket")
+        run("systemctl", "stop", unit)
+        shutil.rmtree(folder)
+        if before is None:
+            target.unlink()
+        else:
+            target.write_bytes(before)
+        output("systemctl", "daemon-reload")
+
+
+def as_user(name, code):
+    return run("setpriv", f"--reuid={name}", "--clear-groups", "python3", "-c", code)
+
+
+def check_walls(unit):
+    """Who the proxy is, what it can do, and who can do what it can."""
+    pid = show(unit, "MainPID")["MainPID"]
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    assert pathlib.Path(f"/proc/{pid}").owner() == PROXY_USER
+    for line in "NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000", "CapEff:\t0000000000000000":
+        assert line in status, f"no {line!r}"
+    assert (PROXIED.owner(), PROXIED.stat().st_mode & 0o777) == (PROXY_USER, 0o600)
+    connecting = f"import socket; socket.socket(socket.AF_UNIX).connect({str(PROXIED)!r})"
+    assert as_user(PROXY_USER, connecting).returncode == 0
+    for name in "nobody", "hl7-inetd", "haproxy", "stunnel4":
+        result = as_user(name, connecting)
+        assert "PermissionError" in result.stdout, f"{name} can connect: {result.stdout}"
+    result = as_user(PROXY_USER, f"import os; os.listdir({str(STORE)!r})")
+    assert "PermissionError" in result.stdout, f"{PROXY_USER} can read {STORE}"
+    for name in "nobody", "hl7-inetd":
+        result = as_user(name, f"open({str(TLS / 'server.pem')!r})")
+        assert "PermissionError" in result.stdout, f"{name} can read the key"
+
+
+def reload_proxy(unit, control_id):
+    """With another certificate: new connections get it, and one that is there stays."""
+    with connect_tls() as connection:
+        before = connection.getpeercert(True)
+        make_certificates()
+        output("systemctl", "reload", unit)
+
+        def is_new():
+            with contextlib.suppress(OSError), connect_tls() as other:
+                return other.getpeercert(True) != before
+        until(is_new, "the new certificate")
+        connection.sendall(frame(message(control_id)))
+        assert_accepted(answer(connection), control_id)
+    exchange_tls(f"{control_id}-new")
+
+
+def proxied_settle():
+    until(lambda: not units("--all", "hl7-receive-proxied@*"), "no instance is left")
+
+
+def check_proxy(kind):
+    with proxy(kind) as unit:
+        check_walls(unit)
+        prefix = f"TLS-{kind}"
+        port = exchange_tls(f"{prefix}-1")
+        with contextlib.suppress(OSError), connect_tls(None) as connection:     # an alert, or a reset
+            connection.sendall(frame(message(f"{prefix}-2")))
+            assert not answer(connection), "an answer without a certificate"
+
+        def entries():
+            return run("journalctl", "-o", "json", f"HL7_CONTROL_ID={prefix}-1").stdout.splitlines()
+        until(entries, "no entry of the message")
+        entry, = [json.loads(line) for line in entries()]
+        assert (entry["HL7_PEER"], entry["HL7_PEER_PORT"]) == ("127.0.0.1", str(port)), entry
+        if kind == "haproxy":
+            assert entry["HL7_TLS_CLIENT"] == "analyzer01" and entry["HL7_TLS_VERSION"] == "TLSv1.3", entry
+            until(lambda: f"id={entry['HL7_PROXY_ID']}" in output("journalctl", "-u", unit), "the same id in its log")
+        else:
+            assert "CN=analyzer01" in output("journalctl", "-u", unit)
+        reload_proxy(unit, f"{prefix}-3")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: exchange_tls(f"{prefix}-many-{n}"), range(40)))
+        assert_stored([f"{prefix}-1", *(f"{prefix}-many-{n}" for n in range(40))])
+        assert message(f"{prefix}-2") not in stored()
+        proxied_settle()
+        assert not units("--failed"), units("--failed")
+        exposure = output("systemd-analyze", "security", unit).splitlines()[-1]
+        settings = show(unit, "NRestarts")
+        assert settings["NRestarts"] == "0", settings
+    return exposure.split(":")[-1].strip()
+
+
+@check
+def tls_by_stunnel():
+    return check_proxy("stunnel")
+
+
+@check
+def tls_by_haproxy():
+    return check_proxy("haproxy")
 
 
 # -- running them -----------------------------------------------------------------------------

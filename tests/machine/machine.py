@@ -33,7 +33,8 @@ SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "300"))
 SUITES = {"bookworm": 252, "trixie": 257}   # systemd's version, which the units depend on
 
 # man-db, as "systemd-analyze verify" asks man for each page that a unit names
-BOOTED = ["dbus", "libsystemd0", "man-db", "python3", "systemd", "systemd-sysv"]
+BOOTED = ["dbus", "haproxy", "libsystemd0", "man-db", "openssl", "procps", "python3", "stunnel4",
+          "systemd", "systemd-sysv"]
 BUILDER = ["gcc", "libc6-dev", "libsystemd-dev", "meson", "pkgconf"]
 
 TEST_UNIT = """\

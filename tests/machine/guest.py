@@ -1049,7 +1049,7 @@ def check_proxy(kind):
         exposure = output("systemd-analyze", "security", unit).splitlines()[-1]
         settings = show(unit, "NRestarts")
         assert settings["NRestarts"] == "0", settings
-    return exposure.split(":")[-1].strip()
+    return exposure.strip("→ ")
 
 
 @check

@@ -51,6 +51,20 @@ def test_message(amqp, node, queue, way):
         "HL7_AMQP_BROKER": f"localhost:{node.port}"})])
 
 
+def test_behind_a_proxy(amqp, node, queue):
+    process = amqp("--proxy-protocol")
+    process.peer.send(b"PROXY TCP4 10.1.2.3 10.0.0.1 41040 2575\r\n" + frame(M))
+    assert [a.code for a in process.peer.read_frames(1)] == ["CA"]
+    assert process.finish() == 0
+    assert [(e["HL7_PEER"], e["HL7_PEER_PORT"]) for e in process.log] == [("10.1.2.3", "41040")]
+    process = amqp("--proxy-protocol")
+    process.peer.send(frame(M))
+    assert process.peer.read_to_end() == b""
+    assert process.finish() == 0
+    check_log(process.log, ["connection refused: no PROXY header"])
+    assert node.bodies(queue) == [M]
+
+
 def test_pipes(run, node, queue):
     done = run(node.url, f"--queue={queue}", input=frame(M))
     assert [a.code for a in acks(done.stdout)] == ["CA"]

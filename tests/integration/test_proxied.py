@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Behind a proxy: the PROXY header, what it changes, and what becomes of those that are none."""
 import signal
+import socket
 import struct
 import time
 
 import pytest
 
-from hl7test import EXIT_CONFIG, EXIT_USAGE, check_log, frame, message
+from hl7test import EXIT_CONFIG, EXIT_USAGE, Peer, check_log, frame, message, wait_until
 
 M, N = message("ID1"), message("ID2")
 
@@ -180,6 +181,36 @@ def test_entries_that_were_held_have_the_peer(proxied, ack_d):
     connection = proxied(LINE + frame(M))
     check_taken(connection, LINE_PEER, code="AR", status=EXIT_CONFIG)
     assert len(connection.log) == 2
+
+
+def test_allow_is_about_the_peer(proxied):
+    """And not about the proxy."""
+    check_taken(proxied(LINE + frame(M), options=("--allow=10.1.2.0/24",)), LINE_PEER)
+    connection = proxied(LINE + frame(N), options=("--allow=127.0.0.0/8",))
+    assert connection.peer.read_to_end() == b""
+    assert connection.finish() == 0
+    assert [e["HL7_PEER"] for e in connection.log] == ["10.1.2.3"]
+    assert connection.store.messages() == [M]
+
+
+def test_wait_mode(activate, tmp_path, store):
+    """One proxy's connections are no source of their own, and each has its own header."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    listener.listen()
+    activator = activate("--proxy-protocol", "--max-connections-per-source=2", sockets=[listener])
+    peers = []
+    for n in range(4):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(tmp_path / "socket"))
+        peers.append(Peer(sock))
+        peers[-1].send(b"PROXY TCP4 10.1.2.%d 10.0.0.1 41040 2575\r\n" % n)
+    for n, peer in enumerate(peers):
+        assert peer.ask(message(f"ID{n}")).code == "AA"
+        peer.close()
+    wait_until(lambda: len(activator.log) == 4, "the entries")
+    assert [(e["HL7_CONTROL_ID"], e["HL7_PEER"]) for e in activator.log] == \
+        [(f"ID{n}", f"10.1.2.{n}") for n in range(4)]
 
 
 # --- those that are none --------------------------------------------------------------------------

@@ -58,7 +58,7 @@ mount -t overlay -o lowerdir="$tree",upperdir="$top/upper",workdir="$top/work" o
 """
 
 # $STAGE what "meson install" wrote, $SHARED the folder shared with the host, $CGROUPS one control
-# group per hierarchy. The account is made as a package's postinst makes it
+# group per hierarchy, $FILTERS options. The account is made as a package's postinst makes it
 BOOT = OVERLAY + """\
 for group in $CGROUPS; do echo $$ >"$group/cgroup.procs"; done
 tar -C "$STAGE" -c . | tar -C "$top/root" -x --keep-directory-symlink --no-overwrite-dir
@@ -72,7 +72,7 @@ while [ "$status" = 133 ]; do
     status=0
     systemd-nspawn --quiet --boot --private-network --register=no --keep-unit --settings=no \\
         --console=read-only --link-journal=no --machine="$MACHINE" --directory="$top/root" \\
-        --bind="$SHARED:/run/machine" --bind="$SHARED/journal:/var/log/journal" \\
+        --bind="$SHARED:/run/machine" --bind="$SHARED/journal:/var/log/journal" $FILTERS \\
         -- --unit=machine-test.service || status=$?
 done
 exit "$status"
@@ -114,6 +114,17 @@ def script(text, tree, top, **environment):
     """The command line that runs one of the scripts above."""
     variables = [f"{name}={value}" for name, value in environment.items()]
     return ["env", *variables, *ISOLATED, "sh", "-euc", text, "sh", str(tree), str(top)]
+
+
+def packet_filters():
+    """Options of systemd-nspawn that let a machine have the packet filters of its units, as one that is
+    no container has them; none where we may not load them ourselves."""
+    bounding = re.search(r"^CapBnd:\s*(\w+)", pathlib.Path("/proc/self/status").read_text(), re.M)
+    net_admin, perfmon, bpf = 1 << 12, 1 << 38, 1 << 39
+    needed = net_admin | perfmon | bpf
+    if int(bounding[1], 16) & needed != needed:
+        return ""
+    return "--capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON --system-call-filter=bpf"
 
 
 # -- trees ------------------------------------------------------------------------------------
@@ -254,7 +265,7 @@ class Machine:
             stack.callback(self.kill)
             self.command = script(
                 BOOT, self.tree, self.work / "top", STAGE=self.stage, SHARED=self.shared,
-                MACHINE=name, CGROUPS=" ".join(map(str, groups)))
+                MACHINE=name, CGROUPS=" ".join(map(str, groups)), FILTERS=packet_filters())
             self.cleanup = stack.pop_all()
         return self
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/cleanup.h"
 #include "sandbox/parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,36 +52,17 @@ stderr_is_file(void)
 	return fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* What counts as data so far; proc(5), statm: the sixth number, in pages. */
-static int
-data_bytes(uint64_t *ret)
-{
-	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	char text[128], *end = text;
-	uint64_t pages = 0;
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	int i;
-
-	if (n < 0)
-		return -errno;
-	text[n] = 0;
-	for (i = 0; i < 6; i++)
-		pages = strtoull(end, &end, 10);
-	*ret = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	return 0;
-}
-
 /* Tables of templates may be there already, of any size: the limit is on top of what there is. */
 static int
 lower_memory(uint64_t bytes)
 {
-	uint64_t there = 0;
-	int r = data_bytes(&there);
+	const struct mallinfo2 there = mallinfo2();
+	int r;
 
-	if (r == 0)
-		r = lower(RLIMIT_DATA, bytes + there);
+	bytes += there.arena + there.hblkhd;
+	r = lower(RLIMIT_DATA, bytes);
 	/* what is shared does not count as data */
-	return r < 0 ? r : lower(RLIMIT_AS, bytes + there + MAPPED_BYTES);
+	return r < 0 ? r : lower(RLIMIT_AS, bytes + MAPPED_BYTES);
 }
 
 int

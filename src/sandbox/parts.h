@@ -11,7 +11,7 @@ void landlock_enter(const struct sandbox_needs *needs, struct sandbox_walls *wal
 /* SANDBOX_CALLS; the last one, as it refuses what builds the others. 0 or a negative errno. */
 int seccomp_enter(const struct sandbox_needs *needs);
 
-/* SANDBOX_LIMITS; before SANDBOX_FILES, as it reads what is in use. 0 or the first negative errno;
+/* SANDBOX_LIMITS. 0 or the first negative errno;
  * those behind it are tried all the same. */
 int limits_enter(const struct sandbox_needs *needs);
 

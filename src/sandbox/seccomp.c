@@ -329,8 +329,8 @@ add_others(struct calls *c, const struct sandbox_needs *needs)
 
 /* --- the program ----------------------------------------------------------------------------- */
 
-/* At most nine instructions a call, four a group, and the beginning. */
-#define CODE_MAX 1024
+/* What the longest list comes to is less than half of it. */
+#define CODE_MAX 512
 
 struct code {
 	struct sock_filter items[CODE_MAX];
@@ -446,17 +446,37 @@ emit_call(struct code *c, const struct call *call)
  * that there is when it takes the program. */
 #define GROUP 8
 
+/* Of which there are so many that they share their answers. */
+static bool
+is_plain(const struct call *call)
+{
+	return call->test == TEST_NOTHING && (call->yes == PASS || call->yes == DIE);
+}
+
 static void
 emit_group(struct code *c, const struct call *calls, size_t n, uint32_t answer)
 {
-	unsigned short jump = c->n;
+	unsigned short group = c->n, at[GROUP], pass, die;
 	size_t i;
 
 	emit(c, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)calls[0].nr, 0, 0);
-	for (i = 0; i < n; i++)
-		emit_call(c, &calls[i]);
+	for (i = 0; i < n; i++) {
+		at[i] = c->n;
+		if (is_plain(&calls[i]))
+			emit(c, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i].nr, 0, 0);
+		else
+			emit_call(c, &calls[i]);
+	}
 	emit_answer(c, answer);
-	land(c, jump);
+	pass = c->n;
+	emit_answer(c, PASS);
+	die = c->n;
+	emit_answer(c, DIE);
+	for (i = 0; i < n; i++)
+		if (is_plain(&calls[i]))
+			c->items[at[i]].jt =
+				(uint8_t)((calls[i].yes == PASS ? pass : die) - at[i] - 1);
+	land(c, group);
 }
 
 /* Another architecture has other numbers, and is a way around all of this. */

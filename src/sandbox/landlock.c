@@ -81,6 +81,8 @@ handled_files(const struct sandbox_needs *needs, int abi)
 	const int n = (int)(sizeof(n_file_rights) / sizeof(n_file_rights[0]));
 	uint64_t all = (UINT64_C(1) << n_file_rights[abi < n ? abi : n - 1]) - 1;
 
+	if (SANDBOX_SANITIZED)
+		all &= ~FS_EXECUTE; /* what names the lines of a report */
 	if (sandbox_is_strict(needs))
 		return all;
 	return needs->form == SANDBOX_LISTENER ? all & ~(reading | writing) : all & ~reading;

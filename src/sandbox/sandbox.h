@@ -100,10 +100,10 @@ const char *sandbox_text(const struct sandbox_walls *walls, bool required);
 void sandbox_describe(const struct sandbox_walls *walls, char standing[SANDBOX_TEXT_BYTES],
 	char missing[SANDBOX_TEXT_BYTES]);
 
-/* The sanitizers read files, trace and fork to report what they find, and map more memory than
- * there is. A build with one leaves room for that: SANDBOX_CONNECTION reads files as SANDBOX_CLIENT
- * does, has the list of refused calls in place of the one of allowed calls, and no limits on memory
- * and processes. It is for tests. */
+/* The sanitizers read files, trace, fork and execute to report what they find, and map more memory
+ * than there is. A build with one leaves room for that: SANDBOX_CONNECTION reads files as
+ * SANDBOX_CLIENT does, has the list of refused calls in place of the one of allowed calls, and no
+ * limits on memory and processes. It is for tests. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANDBOX_SANITIZED 1
 #elif defined(__has_feature)

@@ -86,13 +86,13 @@ struct call {
 
 /* Of who has taken over a process, in every form. */
 static const struct call attacks[] = {
+#if !SANDBOX_SANITIZED
 	KILL(execve),
 	KILL(execveat),
-	KILL(process_vm_readv),
-	KILL(process_vm_writev),
-#if !SANDBOX_SANITIZED
 	KILL(ptrace),
 #endif
+	KILL(process_vm_readv),
+	KILL(process_vm_writev),
 	KILL(bpf),
 	KILL(mount),
 	KILL(umount2),

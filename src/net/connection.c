@@ -140,17 +140,6 @@ is_of_one_connection(int error)
 	}
 }
 
-int
-connection_accept(int listener, struct connection *ret)
-{
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return is_of_one_connection(errno) ? CONNECTION_E_GONE : -errno;
-	*ret = (struct connection){ fd, fd, true };
-	return 0;
-}
-
 bool
 connection_is_over(const struct connection *c)
 {
@@ -196,17 +185,43 @@ format_address(const union address *a, char address[CONNECTION_NAME_BYTES], char
 	(void)snprintf(port, 8, "%u", (unsigned)ntohs(number));
 }
 
-void
-connection_names(const struct connection *c, struct connection_names *ret)
+static void
+name_local_port(int fd, struct connection_names *names)
 {
 	union address a = { 0 };
 	socklen_t n = sizeof(a);
 	char unused[CONNECTION_NAME_BYTES] = "";
 
+	if (getsockname(fd, &a.any, &n) == 0)
+		format_address(&a, unused, names->local_port);
+}
+
+void
+connection_names(const struct connection *c, struct connection_names *ret)
+{
+	union address a = { 0 };
+	socklen_t n = sizeof(a);
+
 	*ret = (struct connection_names){ "" };
-	if (c->socket && getpeername(c->in, &a.any, &n) == 0)
+	if (!c->socket)
+		return;
+	if (getpeername(c->in, &a.any, &n) == 0)
 		format_address(&a, ret->peer_address, ret->peer_port);
-	n = sizeof(a);
-	if (c->socket && getsockname(c->in, &a.any, &n) == 0)
-		format_address(&a, unused, ret->local_port);
+	name_local_port(c->in, ret);
+}
+
+int
+connection_accept(int listener, struct connection *ret, struct connection_names *ret_names)
+{
+	union address a = { 0 };
+	socklen_t n = sizeof(a);
+	int fd = accept4(listener, &a.any, &n, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return is_of_one_connection(errno) ? CONNECTION_E_GONE : -errno;
+	*ret = (struct connection){ fd, fd, true };
+	*ret_names = (struct connection_names){ "" };
+	format_address(&a, ret_names->peer_address, ret_names->peer_port);
+	name_local_port(fd, ret_names);
+	return 0;
 }

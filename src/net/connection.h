@@ -28,6 +28,16 @@ struct connection {
 
 #define CONNECTION_NULL ((struct connection){ .in = -1, .out = -1 })
 
+/* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone.
+ */
+#define CONNECTION_NAME_BYTES 64
+struct connection_names {
+	char peer_address[CONNECTION_NAME_BYTES];
+	char peer_port[8];
+	char local_port[8];
+};
+void connection_names(const struct connection *c, struct connection_names *ret);
+
 /* Reads what is there, up to `n` bytes. `*ret_n` is 0 at the end of input. `deadline` 0 only looks.
  * `mask` (NULL: as it is) is the signal mask while waiting; what it lets through ends the wait,
  * unless bytes are there already. 0, a CONNECTION_E condition or a negative errno (-ECONNRESET: the
@@ -47,9 +57,9 @@ void connection_close(struct connection *c);
 
 /* Takes the next connection of a listening socket that does not block, with the socket's options.
  * 0, CONNECTION_E_GONE when there is none, or none any more, or a negative errno (accept(2):
- * -EMFILE and the like may pass).
- */
-int connection_accept(int listener, struct connection *ret);
+ * -EMFILE and the like may pass). The peer has its name also where it has reset the connection
+ * meanwhile, so that nobody without one gets around a limit. */
+int connection_accept(int listener, struct connection *ret, struct connection_names *ret_names);
 
 /* Whether nothing will ever come of a connection just accepted: its peer has ended it, or reset it,
  * without having sent a byte. */
@@ -58,16 +68,6 @@ bool connection_is_over(const struct connection *c);
 /* Small answers go out at once; no matter where the socket is not TCP. Of one that listens: those
  * of its connections. */
 void connection_set_no_delay(int fd);
-
-/* Names of the two ends of a socket, numeric; "" where there is none, or the peer is already gone.
- */
-#define CONNECTION_NAME_BYTES 64
-struct connection_names {
-	char peer_address[CONNECTION_NAME_BYTES];
-	char peer_port[8];
-	char local_port[8];
-};
-void connection_names(const struct connection *c, struct connection_names *ret);
 
 /* The address as text: four bytes in network order, or 16. A mapped one is the IPv4 address that
  * people know. */

@@ -156,7 +156,7 @@ take(struct state *st, int listener, struct connection *ret)
 	struct connection_names names;
 	struct connection c;
 	enum refused_why why;
-	int r = connection_accept(listener, &c);
+	int r = connection_accept(listener, &c, &names);
 
 	if (r < 0) {
 		st->refused[REFUSED_NO_PROCESS].n++;
@@ -169,7 +169,6 @@ take(struct state *st, int listener, struct connection *ret)
 		connection_close(&c);
 		return 0;
 	}
-	connection_names(&c, &names);
 	why = find_room(st, &names);
 	if (why != REFUSED_N) {
 		st->refused[why].n++;

@@ -375,6 +375,38 @@ names_over_ipv4(void **state)
 	check_names(&p, "127.0.0.1");
 }
 
+/* A peer that sends and resets at once: its bytes may be there or not, its name is. */
+static void
+name_of_a_reset_peer(void **state)
+{
+	union address at = { .in = { .sin_family = AF_INET } };
+	socklen_t n = sizeof(at.in);
+	const struct linger reset = { .l_onoff = 1 };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct connection c = CONNECTION_NULL;
+	struct connection_names names, none;
+
+	(void)state;
+	at.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, &at.any, n), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, &at.any, &n), 0);
+	assert_int_equal(connection_accept(listener, &c, &names), CONNECTION_E_GONE);
+	assert_int_equal(connect(client, &at.any, n), 0);
+	assert_int_equal(write(client, "a", 1), 1);
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	assert_int_equal(close(client), 0);
+	assert_int_equal(connection_accept(listener, &c, &names), 0);
+	assert_string_equal(names.peer_address, "127.0.0.1");
+	assert_in_range(strlen(names.peer_port), 1, 5);
+	connection_names(&c, &none);
+	assert_string_equal(none.peer_address, ""); /* asked later, there is none */
+	assert_string_equal(none.local_port, names.local_port);
+	connection_close(&c);
+	assert_int_equal(close(listener), 0);
+}
+
 static void
 names_over_ipv6(void **state)
 {
@@ -512,6 +544,7 @@ main(void)
 	add_test(&s, "no descriptor", no_descriptor);
 	add_test(&s, "names over a Unix socket", names_over_unix);
 	add_test(&s, "names over IPv4", names_over_ipv4);
+	add_test(&s, "the name of a peer that has reset the connection", name_of_a_reset_peer);
 	add_test(&s, "names over IPv6", names_over_ipv6);
 	add_test(&s, "names of an IPv4 peer at an IPv6 socket", names_over_both);
 	add_cases(&s, target, targets);

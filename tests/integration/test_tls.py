@@ -168,7 +168,7 @@ def start_proxy(start, certificates, tmp_path):
 
     def stunnel(path, addresses):
         text = shipped("stunnel-hl7.conf", (RECEIVER_SOCKET, path), (f"accept = :::{PORT}", f"accept = {addresses}"),
-                       (FOLDER, certificates))
+                       (FOLDER, certificates), ("TIMEOUTbusy = 10", "TIMEOUTbusy = 2"))
         (tmp_path / "hl7.conf").write_text(text, encoding="utf-8")
         return start([need("stunnel4"), tmp_path / "hl7.conf"])
 
@@ -413,6 +413,26 @@ def test_scan(front):
     with socket.create_connection(("127.0.0.1", f.port), timeout=PATIENCE) as sock:
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")
     check_turned_away(f)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"], ids=["nothing", "half a hello"])
+def test_handshake_that_stands_still(open_front, sent):
+    """Ten seconds in the file, two here; a connection that is through with it is not meant. HAProxy can do so from
+    2.9 on, which is tested where it is: in the machines."""
+    f = open_front("stunnel", "--messages=0")
+    peer = f.connect()
+    with contextlib.closing(socket.create_connection(("127.0.0.1", f.port), timeout=PATIENCE)) as sock:
+        began = time.monotonic()
+        sock.sendall(sent)
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(100):
+                pass
+        assert 1 < time.monotonic() - began < 8
+    time.sleep(1)
+    assert peer.ask(M).code == "AA"
+    peer.close()
+    wait_until(lambda: f.log, "the entry")
+    assert [e["HL7_CONTROL_ID"] for e in f.log] == ["ID1"]
 
 
 def is_closed(sock):

@@ -1179,6 +1179,21 @@ def reload_proxy(unit, control_id):
     exchange_tls(f"{control_id}-new")
 
 
+def check_handshake(kind):
+    """One that stands still is ended after ten seconds, one that is through with it is not meant."""
+    version = re.search(r"version (\d+)\.(\d+)", output("haproxy", "-v"))
+    if kind == "haproxy" and tuple(map(int, version.groups())) < (2, 9):
+        return f"; HAProxy {version[1]}.{version[2]} has no timeout for handshakes, but the limit of an address"
+    with connect_tls() as through, socket.create_connection(("127.0.0.1", TLS_PORT), WAIT) as still:
+        began = time.monotonic()
+        answer(still)
+        seconds = time.monotonic() - began
+        assert 9 < seconds < 14, f"ended after {seconds} s"
+        through.sendall(frame(message(f"TLS-{kind}-through")))
+        assert_accepted(answer(through), f"TLS-{kind}-through")
+    return f"; a handshake that stood still ended after {seconds:.1f} s"
+
+
 def proxied_settle():
     until(lambda: not units("--all", "hl7-receive-proxied@*"), "no instance is left")
 
@@ -1203,6 +1218,7 @@ def check_proxy(kind):
         else:
             assert "CN=analyzer01" in output("journalctl", "-u", unit)
         reload_proxy(unit, f"{prefix}-3")
+        handshake = check_handshake(kind)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda n: exchange_tls(f"{prefix}-many-{n}"), range(40)))
         assert_stored([f"{prefix}-1", *(f"{prefix}-many-{n}" for n in range(40))])
@@ -1212,7 +1228,7 @@ def check_proxy(kind):
         exposure = output("systemd-analyze", "security", unit).splitlines()[-1]
         settings = show(unit, "NRestarts")
         assert settings["NRestarts"] == "0", settings
-    return exposure.strip("→ ")
+    return exposure.strip("→ ") + handshake
 
 
 @check

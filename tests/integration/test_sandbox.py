@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from forwardtest import FORWARD, accept_all
-from hl7test import EXIT_CONFIG, EXIT_OS, EXIT_USAGE, RECEIVE, Connection, Peer, environment, frame, message, need, wait_until
+from forwardtest import FORWARD, Queue, accept_all, answer_with, scripted
+from hl7test import EXIT_CONFIG, EXIT_OS, EXIT_USAGE, RECEIVE, Connection, Peer, answer_to, environment, frame, message, need, wait_until
 
 M = message("ID1")
 LANDLOCK = "landlock_create_ruleset"
@@ -138,6 +138,25 @@ def test_without_a_wall_it_goes_on_and_says_so(receive, lack, wall):
     assert [e["HL7_ACK"] for e in messages] == ["AA", "AA"], "told once"
 
 
+@pytest.mark.parametrize("abi", range(1, 7))
+def test_an_older_kernel(receive, journal, abi):
+    """Of each version of Landlock what it has; only the question for the version is answered falsely."""
+    older = kernel_without(f"{LANDLOCK}:retval={abi}:when=1")
+    connection = receive("--log=journal", "--messages=0", way="inetd", wrapper=[*journal.enter, *older], env=NO_LEAKS)
+    assert connection.peer.ask(M).code == "AA"
+    assert connection.peer.ask(M).code == "AA", "sent again"
+    for _ in range(2):
+        assert connection.peer.ask(message("")).code == "AE", "refused, and kept"
+    assert connection.finish() == 0
+    entry = journal.sandbox()
+    if entry["HL7_LANDLOCK_ABI"] == "0":
+        pytest.skip("this kernel has no Landlock")
+    assert entry["HL7_LANDLOCK_ABI"] == str(abi)
+    standing = entry["HL7_SANDBOX"].split()
+    assert [("files" in standing), ("tcp" in standing), ("scope" in standing)] == [True, abi >= 4, abi >= 6]
+    assert len(os.listdir(connection.store.path / "rejected")) == 4
+
+
 @LACKS
 def test_require_refuses(receive, lack, wall):
     connection = receive("--sandbox=require", way="inetd", wrapper=kernel_without(lack), env=NO_LEAKS,
@@ -259,6 +278,18 @@ def test_forwarder_without_a_wall(forward, serve):
     process = forward(f"--to=mllp://127.0.0.1:{server.port}", "--sandbox=require", wrapper=lacking, **NO_LEAKS)
     assert process.wait() == EXIT_OS
     assert "--sandbox=require" in process.log_text
+
+
+@pytest.mark.parametrize("abi", [1, 2, 4])
+def test_forwarder_on_an_older_kernel(forward, serve, store, abi):
+    """A message that failed goes to another folder, which the first version of Landlock refuses to everybody."""
+    Queue(store.path).put(M)
+    server = serve(scripted(answer_with(lambda payload: frame(answer_to(payload, "AE")))))
+    process = forward(f"--to=mllp://127.0.0.1:{server.port}", "--linger=0", "--on-error=fail:1",
+                      wrapper=kernel_without(f"{LANDLOCK}:retval={abi}:when=1"), **NO_LEAKS)
+    assert process.wait() == 0
+    assert ("the sandbox is open" in process.log_text) == (abi == 1), process.log_text
+    assert len(os.listdir(store.path / "failed" / "ris")) == 2, "the message and why"
 
 
 def test_forwarder_with_a_command(forward):

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -767,6 +768,262 @@ def address_list_of_the_socket_unit():
     with drop_in("hl7-receive@.service", f"[Service]\n{lists}"):
         assert_accepted(exchange(message("ALLOWED-3"), "127.0.6.7"), "ALLOWED-3")
     assert_healthy("ALLOWED-AFTER")
+
+
+# -- floods -----------------------------------------------------------------------------------
+# A part of tests/floods: what only systemd can get wrong, or leave behind
+
+GOOD_SECONDS = 10               # the least patient senders give up then
+CONNECTION_KIB = 4 * 1024       # of memory, without its message
+MIB = 1024 * 1024
+SETTINGS = pathlib.Path("/etc/hl7-inetd/receive.conf")
+
+
+class Good:
+    """A sender that makes a connection for each message while the block runs, and never waits long."""
+
+    def __init__(self, prefix):
+        self.prefix, self.seconds = prefix, []
+        self.enough = threading.Event()
+
+    def run(self):
+        while not self.enough.wait(0.05):
+            began = time.monotonic()
+            send_good(f"{self.prefix}-{len(self.seconds)}")
+            self.seconds.append(time.monotonic() - began)
+
+    def __enter__(self):
+        self.pool = ThreadPoolExecutor(1)
+        self.future = self.pool.submit(self.run)
+        return self
+
+    def __exit__(self, *_):
+        self.enough.set()
+        self.pool.shutdown()
+        self.future.result()
+        assert max(self.seconds) < GOOD_SECONDS, f"a good message was answered after {max(self.seconds):.1f} s"
+
+    def __str__(self):
+        return f"{len(self.seconds)} good messages, at most {max(self.seconds):.2f} s"
+
+
+@contextlib.contextmanager
+def receive_options(options):
+    SETTINGS.write_text(f'HL7_RECEIVE_OPTIONS="{options}"\n')
+    try:
+        yield
+    finally:
+        SETTINGS.unlink()
+
+
+def receivers():
+    """The process ids of all hl7-receive."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if pathlib.Path(os.readlink(process / "exe").removesuffix(" (deleted)")) == BINARY:
+                found.append(int(process.name))
+    return found
+
+
+def peak_kib(pid):
+    with contextlib.suppress(OSError):
+        if found := re.search(r"VmHWM:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()):
+            return int(found[1])
+    return 0    # it has ended, or is about to
+
+
+def ended(connection):
+    """Whether the peer has ended it; what it sends is thrown away."""
+    with contextlib.suppress(BlockingIOError):
+        try:
+            while connection.recv(65536):
+                pass
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        return True
+    return False
+
+
+def drip(count, source_of, seconds):
+    """So many connections that send a byte a second of a frame, or none: the seconds after which each was ended."""
+    words = [b"", b"\x0b" + message("SLOW")]
+    began, after, peak = {}, [], 0
+    for number in range(count):
+        connection = connect(source_of(number))
+        connection.setblocking(False)
+        began[connection] = (time.monotonic(), words[number % 2])
+    tick = 0
+    while began:
+        assert tick < seconds + 30, f"{len(began)} slow connections are not cut off"
+        for connection, (when, text) in list(began.items()):
+            if ended(connection):
+                after.append(time.monotonic() - when)
+                connection.close()
+                del began[connection]
+                continue
+            with contextlib.suppress(OSError):
+                connection.send(text[tick:tick + 1])
+        peak = max([peak, *map(peak_kib, receivers())])
+        tick += 1
+        time.sleep(1)
+    assert peak <= CONNECTION_KIB, f"{peak} KiB of memory"
+    return after
+
+
+def scan(count, name):
+    """Connections that are closed or reset without a byte, or bring noise; a few at a time."""
+    generator = random.Random(name)
+    words = [b"", b"", generator.randbytes(300), b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.0\r\n\r\n"]
+
+    def one(number):
+        with connect(f"127.0.6.{1 + number % 200}") as connection:
+            if number % len(words) == 0:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError, OSError):
+                connection.sendall(words[number % len(words)])
+                connection.shutdown(socket.SHUT_WR)
+            assert answer(connection) == b"", "an answer to a scan"
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(count)))
+
+
+def logged(since, *arguments):
+    text = output("journalctl", "-q", "-o", "json", "-t", "hl7-receive", "--since", f"@{since:.6f}", *arguments)
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def flood_with_slow_ones(name, count):
+    """Half of them from one address, of which 64 are taken as shipped."""
+    with receive_options("--frame-timeout=5s --idle-timeout=5s --drain-timeout=500ms"):
+        with Good(name) as good:
+            after = drip(count, lambda n: "127.0.5.1" if n % 2 else f"127.0.5.{2 + n % 200}", 5)
+    refused = max(0, count // 2 - 64)
+    at_once = sum(seconds < 3 for seconds in after)
+    assert at_once == refused, f"{at_once} were refused, not {refused}"
+    return f"{count} slow connections, {refused} refused; {good}"
+
+
+def flood_with_scans(name, count):
+    since = time.time()
+    with Good(name) as good:
+        scan(count, name)
+    noisy = [entry for entry in logged(since, "-p", "info") if entry.get("HL7_PEER", "").startswith("127.0.6.")]
+    assert all(int(entry["PRIORITY"]) >= 4 for entry in noisy), noisy
+    # three of five bring bytes
+    peers = {(entry["HL7_PEER"], entry["HL7_PEER_PORT"]) for entry in noisy}
+    assert 0 < len(peers) <= count * 3 // 5, "an entry for a connection without a byte"
+    return f"{count} scans; {good}"
+
+
+def flood_with_large_ones(name, count):
+    """All hold a frame of 32 MiB in memory at the same moment."""
+    body = b"OBX|1|ED|1||" + b"A" * (32 * MIB - 1000) + b"\r"
+    with contextlib.ExitStack() as stack, Good(name) as good:
+        held = [stack.enter_context(connect(f"127.0.7.{1 + n}")) for n in range(count)]
+        for number, connection in enumerate(held):
+            connection.sendall(b"\x0b" + message(f"{name}-LARGE-{number}") + body)
+        pids = [in_hand(connection) for connection in held]
+        shares = [peak_kib(pid) for pid in pids]
+        for connection in held:
+            connection.sendall(b"\x1c\r")
+        for number, connection in enumerate(held):
+            assert_accepted(answer(connection), f"{name}-LARGE-{number}")
+    limit = CONNECTION_KIB + 32 * 1024
+    assert 32 * 1000 < min(shares) and max(shares) <= limit, f"{shares} KiB of memory"
+    return f"{count} times 32 MiB, {max(shares) / 1024:.1f} MiB each; {good}"
+
+
+def flood_with_unread_answers(name, count):
+    """Many frames at once on each connection, and no answer is ever read."""
+    text = "{when MSH-3 == \"STALL\"}\nMSH|^~\\&|A||||{now}||ACK|{id}|P|2.5\nMSA|{ack.code}|{MSH-10}\n" \
+           "NTE|1||" + "x" * 500_000 + "\n"
+    template = ACK_TEMPLATES / "flood.hl7t"
+    replace_file(template, text.encode())
+    since = time.time()
+    try:
+        with receive_options("--messages=0 --write-timeout=2s --drain-timeout=500ms"), \
+                contextlib.ExitStack() as stack, GoodOnce(name) as good:
+            for number in range(count):
+                connection = stack.enter_context(socket.socket())
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                connection.bind((f"127.0.8.{1 + number}", 0))
+                connection.connect(("127.0.0.1", PORT))
+                connection.sendall(b"".join(
+                    frame(message(f"{name}-{number}-{n}").replace(b"BEDSIDE", b"STALL")) for n in range(20)))
+            until(lambda: sum(entry.get("HL7_ACK_DELIVERED") == "no" for entry in logged(since)) == count,
+                  "an entry for each connection whose answers nobody reads")
+    finally:
+        template.unlink()
+    return f"{count} that do not read; {good}"
+
+
+class GoodOnce(Good):
+    """With --messages=0 its connections end when it closes them."""
+
+    def run(self):
+        while not self.enough.wait(0.05):
+            began, name = time.monotonic(), f"{self.prefix}-{len(self.seconds)}"
+            with connect() as connection:
+                connection.sendall(frame(message(name)))
+                connection.shutdown(socket.SHUT_WR)
+                assert_accepted(answer(connection), name)
+            self.seconds.append(time.monotonic() - began)
+
+
+@check
+def flood_of_slow_connections():
+    told = flood_with_slow_ones("SLOWFLOOD", 150)
+    assert_healthy("SLOWFLOOD-AFTER")
+    assert not receivers(), "processes are left"
+    return told
+
+
+@check
+def flood_of_scans():
+    told = flood_with_scans("SCANFLOOD", 200)
+    assert_healthy("SCANFLOOD-AFTER")
+    assert not receivers(), "processes are left"
+    return told
+
+
+@check
+def flood_of_large_messages():
+    told = flood_with_large_ones("LARGEFLOOD", 4)
+    assert_healthy("LARGEFLOOD-AFTER")
+    assert not receivers(), "processes are left"
+    return told
+
+
+@check
+def flood_of_unread_answers():
+    told = flood_with_unread_answers("UNREADFLOOD", 8)
+    assert_healthy("UNREADFLOOD-AFTER")
+    assert not receivers(), "processes are left"
+    return told
+
+
+@check
+def wait_mode_floods():
+    """One service for all: its descriptors and processes are as before."""
+    told = []
+    with wait_mode():
+        for flood, count in ((flood_with_slow_ones, 400), (flood_with_unread_answers, 20)):
+            # another supervisor, which has the options of this flood
+            run("systemctl", "stop", WAIT_SERVICE)
+            told.append(flood(f"WAIT-{flood.__name__}", count))
+        run("systemctl", "stop", WAIT_SERVICE)
+        assert_waiting_healthy("WAITFLOOD-BEFORE")
+        pid, before = supervisor(), sorted(os.listdir(f"/proc/{supervisor()}/fd"))
+        for flood, count in ((flood_with_scans, 2000), (flood_with_large_ones, 6)):
+            told.append(flood(f"WAIT-{flood.__name__}", count))
+            assert_waiting_healthy(f"WAIT-{flood.__name__}-AFTER")
+        assert supervisor() == pid, "the supervisor is another one"
+        assert sorted(os.listdir(f"/proc/{pid}/fd")) == before, "descriptors are left"
+        assert receivers() == [pid], "processes are left"
+    return "; ".join(told)
 
 
 # -- forwarding -------------------------------------------------------------------------------

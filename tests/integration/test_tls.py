@@ -45,7 +45,9 @@ class Authority:
         self.certificate("umlaut", "clients", "/CN=Ger\u00e4t 7 HL7_PEER=1.1.1.1")
         self.certificate("expired", "clients", "/CN=analyzer01", days=-1)
         self.certificate("stranger", "other", "/CN=analyzer01")
+        self.certificate("revoked", "clients", "/CN=analyzer02")
         self.authority("self-signed", "analyzer01")
+        self.revoke("revoked", "clients")
 
     def __truediv__(self, name):
         return self.folder / name
@@ -62,6 +64,14 @@ class Authority:
     def authority(self, name, subject):
         self.run("req", "-x509", *self.NEW_KEY, "-days", 2, "-subj", f"/CN={subject}", "-keyout", f"{name}.key",
                  "-out", f"{name}.pem")
+
+    def revoke(self, name, authority):
+        """Writes the list of the authority, revoked.crl."""
+        (self / "database").touch()
+        (self / "ca.conf").write_text("[ca]\ndefault_ca=ca\ndatabase=database\ndefault_md=sha256\ndefault_crl_days=2\n")
+        line = ["ca", "-config", "ca.conf", "-cert", f"{authority}.pem", "-keyfile", f"{authority}.key"]
+        self.run(*line, "-revoke", f"{name}.pem")
+        self.run(*line, "-gencrl", "-out", "revoked.crl")
 
     def certificate(self, name, authority, subject, *extensions, days=2):
         (self / f"{name}.ext").write_text("\n".join(extensions))
@@ -141,6 +151,7 @@ def certificates(authority, tmp_path):
     folder.mkdir()
     shutil.copy(authority / "server.both", folder / "server.pem")
     shutil.copy(authority / "clients.pem", folder / "clients.pem")
+    shutil.copy(authority / "revoked.crl", folder / "revoked.pem")
     return folder
 
 
@@ -160,15 +171,16 @@ def receiver(start, command, tmp_path):
 
 @pytest.fixture
 def start_proxy(start, certificates, tmp_path):
-    def haproxy(path, addresses):
-        text = shipped("haproxy.cfg", (RECEIVER_SOCKET, path), (f":::{PORT} v4v6", addresses), (FOLDER, certificates))
+    def haproxy(path, addresses, *more):
+        text = shipped("haproxy.cfg", (RECEIVER_SOCKET, path), (f":::{PORT} v4v6", addresses), *more,
+                       (FOLDER, certificates))
         (tmp_path / "haproxy.cfg").write_text(text, encoding="utf-8")
         with open(tmp_path / "haproxy.log", "wb") as log:
             return start([need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log)
 
-    def stunnel(path, addresses):
+    def stunnel(path, addresses, *more):
         text = shipped("stunnel-hl7.conf", (RECEIVER_SOCKET, path), (f"accept = :::{PORT}", f"accept = {addresses}"),
-                       (FOLDER, certificates), ("TIMEOUTbusy = 10", "TIMEOUTbusy = 2"))
+                       *more, (FOLDER, certificates), ("TIMEOUTbusy = 10", "TIMEOUTbusy = 2"))
         (tmp_path / "hl7.conf").write_text(text, encoding="utf-8")
         return start([need("stunnel4"), tmp_path / "hl7.conf"])
 
@@ -179,10 +191,10 @@ def start_proxy(start, certificates, tmp_path):
 def open_front(start_proxy, receiver, authority, store):
     """A proxy before a listener: open_front("stunnel", "--messages=0")."""
 
-    def open_front(kind, *options, addresses="127.0.0.1:{port}"):
+    def open_front(kind, *options, addresses="127.0.0.1:{port}", change=()):
         port = free_port()
         path, listener = receiver(*options)
-        process = start_proxy[kind](path, addresses.format(port=port))
+        process = start_proxy[kind](path, addresses.format(port=port), *change)
         wait_until(lambda: process.popen.poll() is not None or is_reached(port), f"{kind}'s start")
         assert process.popen.poll() is None, process.log_text
         return Front(kind, port, authority, listener, process, store)
@@ -355,6 +367,31 @@ def test_wrong_certificate(front, name, version):
             raise ssl.SSLError("closed without a word")
     assert re.search("alert|ALERT|closed without a word|EOF", str(refused.value))
     check_turned_away(f)
+
+
+REVOKED = {
+    "stunnel": (";CRLfile = ", "CRLfile = "),
+    "haproxy": ("verify required\n", f"verify required crl-file {FOLDER}/revoked.pem\n"),
+}
+
+
+@pytest.mark.parametrize("kind", REVOKED)
+def test_revoked(open_front, kind):
+    """With the line that the file has as a comment; without it, it is as good as any."""
+    f = open_front(kind)
+    with contextlib.closing(f.connect("revoked")) as peer:
+        assert peer.ask(N).code == "AA"
+    f.process.stop()
+    f.listener.stop()
+    (f.store.path.parent / "proxied.sock").unlink()
+    assert f"crl-file {FOLDER}/revoked.pem" in shipped("haproxy.cfg")
+    f = open_front(kind, change=[REVOKED[kind]])
+    with contextlib.suppress(OSError), contextlib.closing(f.connect("revoked")) as peer:
+        peer.send(frame(M))
+        assert not peer.sock.recv(100), "an answer"
+    with contextlib.closing(f.connect()) as peer:
+        assert peer.ask(O).code == "AA"
+    assert M not in f.store.messages()
 
 
 OLD = ["-cipher", "ALL:@SECLEVEL=0"]

@@ -42,8 +42,7 @@ process_refuse_start(const char *program, int condition, const char *hint)
 {
 	static const char *const texts[] = {
 		[INHERIT_E_NOTHING] = "no connection was passed to this process",
-		[INHERIT_E_SEVERAL] = "more than one descriptor was passed; one connection, or "
-				      "sockets that listen, are expected",
+		[INHERIT_E_SEVERAL] = "more than one descriptor was passed, and not all listen",
 		[INHERIT_E_NOT_A_STREAM] = "the socket that was passed is not a stream",
 		[INHERIT_E_LISTENING] = "a listening socket was passed; set Accept=yes",
 	};

@@ -1133,6 +1133,37 @@ def path_unit_starts_the_forwarder():
     return f"10 messages over {sink.connections} connections"
 
 
+SANDBOX_ID = "a216cf541cc0453881a5c8a71170b1a7"
+
+
+def walls_told(identifier, unit):
+    """[(walls that stand, walls that do not)] of a unit's processes."""
+    found = output("journalctl", "-o", "json", "-t", identifier, f"MESSAGE_ID={SANDBOX_ID}", "--since", "-2min")
+    entries = [json.loads(line) for line in found.splitlines() if line.startswith("{")]
+    # the journal may not know the unit of a process that ended at once
+    return [(entry["HL7_SANDBOX"], entry.get("HL7_SANDBOX_MISSING", "")) for entry in entries
+            if entry.get("_SYSTEMD_UNIT", unit).startswith(unit)]
+
+
+@check
+def walls_of_the_programs_stand_in_their_units():
+    """What the units allow must not take away what the programs do for themselves."""
+    sink = Sink()
+    with destination(sink):
+        send_good("WALLS-1")
+        until(lambda: sink.got == ["WALLS-1"], "the message at the destination")
+    sink.stop()
+    with wait_mode():
+        send_good("WALLS-2")
+    told = {}
+    for identifier, unit in (("hl7-receive", "hl7-receive@"), ("hl7-receive", "hl7-receive-wait"),
+                             ("hl7-forward", "hl7-forward@")):
+        told[unit] = until(lambda i=identifier, u=unit: walls_told(i, u), f"the walls of {unit}")
+        for standing, missing in told[unit]:
+            assert not missing and {"files", "calls"} <= set(standing.split()), f"{unit}: {standing}; {missing}"
+    return "; ".join(f"{unit}: {walls[0][0]}" for unit, walls in told.items())
+
+
 @check
 def forwarder_waits_while_its_destination_is_down():
     port, since = free_port(), time.time()

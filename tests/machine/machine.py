@@ -116,6 +116,11 @@ def script(text, tree, top, **environment):
     return ["env", *variables, *ISOLATED, "sh", "-euc", text, "sh", str(tree), str(top)]
 
 
+# Landlock, which systemd-nspawn keeps from its containers unless it is asked for
+LANDLOCK = " ".join(f"--system-call-filter=landlock_{call}"
+                    for call in ("create_ruleset", "add_rule", "restrict_self"))
+
+
 def packet_filters():
     """Options of systemd-nspawn that let a machine have the packet filters of its units, as one that is
     no container has them; none where we may not load them ourselves."""
@@ -265,7 +270,7 @@ class Machine:
             stack.callback(self.kill)
             self.command = script(
                 BOOT, self.tree, self.work / "top", STAGE=self.stage, SHARED=self.shared,
-                MACHINE=name, CGROUPS=" ".join(map(str, groups)), FILTERS=packet_filters())
+                MACHINE=name, CGROUPS=" ".join(map(str, groups)), FILTERS=f"{LANDLOCK} {packet_filters()}")
             self.cleanup = stack.pop_all()
         return self
 

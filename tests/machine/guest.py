@@ -191,23 +191,29 @@ def server_side(connection):
     return None
 
 
-def holder(inode):
-    """The hl7-receive process that holds a socket; systemd's own processes do not count."""
+def holders(inode):
+    """The hl7-receive processes that hold a socket; systemd's own processes do not count."""
+    found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             executable = os.readlink(process / "exe").removesuffix(" (deleted)")
             if pathlib.Path(executable) != BINARY:
                 continue
             if any(os.readlink(fd) == f"socket:[{inode}]" for fd in (process / "fd").iterdir()):
-                return int(process.name)
-    return None
+                found.append(int(process.name))
+    return found
 
 
 def in_hand(connection):
-    """The process that serves the connection, once it has read all we sent."""
+    """The process that serves the connection, once it has read all we sent; in wait mode, once the
+    supervisor has closed it.
+    """
     def reader():
         side = server_side(connection)
-        return side and side[0] == 0 and holder(side[1])
+        if not side or side[0]:
+            return None
+        found = holders(side[1])
+        return found[0] if len(found) == 1 else None
     return until(reader, "no process has read what we sent")
 
 

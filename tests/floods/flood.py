@@ -285,6 +285,7 @@ class Drippers:
         self.port, self.n, self.words, self.pause, self.again = port, n, words, pause, again
         self.froms = froms
         self.cut = []       # seconds from connecting to the end, of each that was ended by the peer
+        self.times = collections.Counter()  # how often each of them was
         self.answers = b""
         self.connected = 0
         self.open = {}      # socket -> [number, when it began, bytes sent]
@@ -319,6 +320,7 @@ class Drippers:
         self.selector.unregister(s)
         s.close()
         self.cut.append(time.monotonic() - began)
+        self.times[number] += 1
         if self.again:
             self.connect(number)
 

@@ -10,7 +10,7 @@ Environment:
   HL7_BUILD_DIR        a finished build, configured with --prefix=/usr (default: ../../build)
   HL7_MACHINE_CACHE    where the trees are kept (default: /var/cache/hl7-inetd-tests); removing it
                        gives trees of today
-  HL7_MACHINE_SECONDS  for one boot with all its checks, then it is killed (default: 300)
+  HL7_MACHINE_SECONDS  for one boot with all its checks, then it is killed (default: 450)
 """
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
 CACHE = pathlib.Path(os.environ.get("HL7_MACHINE_CACHE", "/var/cache/hl7-inetd-tests"))
-SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "300"))
+SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "450"))
 
 SUITES = {"bookworm": 252, "trixie": 257}   # systemd's version, which the units depend on
 

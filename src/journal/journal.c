@@ -142,7 +142,7 @@ journal_escape(struct span bytes, char ret[JOURNAL_ESCAPED_BYTES])
 		else
 			n += (size_t)sprintf(ret + n, "\\x%02x", s.p[i]);
 	}
-	(void)strcpy(ret + n, s.n < bytes.n ? "..." : "");
+	memcpy(ret + n, s.n < bytes.n ? "..." : "\0\0\0", 4);
 }
 
 void

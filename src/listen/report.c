@@ -89,15 +89,30 @@ add_message(struct journal_entry *e, const struct message *m)
 	journal_bytes(e, "HL7_SENDING_APPLICATION", message_header_field(m, 3));
 }
 
-/* All of it is text of ours, and short. */
-static const char *
-human_line(const struct message_facts *m, char line[128])
-{
-	char *p = stpcpy(stpcpy(line, "message "), outcome_info(m->outcome)->name);
+#define LINE_BYTES 128
 
-	p = stpcpy(stpcpy(p, ": "), m->code[0] ? m->code : "no answer");
-	if (m->code[0])
-		(void)stpcpy(p, m->delivered ? " sent" : " not taken by the peer");
+/* Not by printf, which costs more than all else that is done for an entry. */
+static const char *
+human_line(const struct message_facts *m, char line[LINE_BYTES])
+{
+	const char *const parts[] = {
+		"message ",
+		outcome_info(m->outcome)->name,
+		": ",
+		m->code[0] ? m->code : "no answer",
+		m->code[0] == 0 ? ""
+		: m->delivered  ? " sent"
+				: " not taken by the peer",
+	};
+	size_t i, n = 0;
+
+	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		struct span part = span_first(span_str(parts[i]), LINE_BYTES - 1 - n);
+
+		memcpy(line + n, part.p, part.n);
+		n += part.n;
+	}
+	line[n] = 0;
 	return line;
 }
 
@@ -114,7 +129,7 @@ report_begin_message(
 {
 	const struct outcome_info *info = outcome_info(m->outcome);
 	bool undelivered = m->code[0] && !m->delivered;
-	char line[128];
+	char line[LINE_BYTES];
 
 	journal_begin(e, more_urgent(info->priority, undelivered ? PRIORITY_WARNING : least),
 		info->message_id, human_line(m, line));

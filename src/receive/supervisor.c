@@ -239,7 +239,7 @@ serve_connections(struct state *st, struct connection *ret)
 	while (r == 0 && !st->stopping && !st->crashed) {
 		r = wait_for_events(st, polled, next_deadline(st));
 		for (i = 1; r == 0 && i <= st->s->inherited->n_listeners; i++)
-			if (polled[i].revents)
+			if (polled[i].revents && !st->stopping && !st->crashed)
 				r = take(st, polled[i].fd, ret);
 		if (r == 0)
 			tell_refused(st);

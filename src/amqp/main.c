@@ -110,7 +110,7 @@ main(int argc, char **argv)
 	struct problems problems = { 0 };
 	char password[PASSWORD_BYTES];
 	struct inherited in;
-	bool stderr_is_peer = inherit_shield_peer();
+	bool stderr_is_none = inherit_shield_peer();
 	int r;
 
 	r = options_parse(&o, argc, argv);
@@ -123,7 +123,7 @@ main(int argc, char **argv)
 		return process_refuse_start("hl7-amqp", r, hint);
 	s.connection = in.connection;
 	connection_names(&s.connection, &s.names);
-	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_peer);
+	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_none);
 	s.reporter.names = &s.names;
 	process_set_signals(&s.intake.idle_mask);
 	s.password_error = find_password(&o, password);

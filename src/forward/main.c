@@ -89,13 +89,20 @@ static int
 confine(struct drain *d)
 {
 	const struct options *o = d->options;
-	const struct sandbox_folder store = { d->queue.root,
-		SANDBOX_READ | SANDBOX_LIST | SANDBOX_ADD | SANDBOX_FOLDER | SANDBOX_MOVE };
+	const unsigned all =
+		SANDBOX_READ | SANDBOX_LIST | SANDBOX_ADD | SANDBOX_FOLDER | SANDBOX_MOVE;
+	/* the folders by themselves too: they may be links to elsewhere */
+	const struct sandbox_folder folders[] = {
+		{ d->queue.root, all },
+		{ d->queue.received, all },
+		{ d->queue.waiting, all },
+		{ d->queue.failed, all },
+	};
 	const uint16_t ports[] = { o->host ? dial_port(o->host) : 0, PORT_OF_DNS };
 	const struct sandbox_needs needs = {
 		.form = SANDBOX_CLIENT,
-		.folders = &store,
-		.n_folders = 1,
+		.folders = folders,
+		.n_folders = sizeof(folders) / sizeof(folders[0]),
 		.ports = ports,
 		.n_ports = 2,
 		.n_descriptors = DESCRIPTORS,

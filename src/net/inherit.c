@@ -163,15 +163,29 @@ from_inetd(struct inherited *in)
 	return 0;
 }
 
+/* What is opened later must not become what is printed to. */
+static void
+fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 bool
 inherit_shield_peer(void)
 {
 	_cleanup_close_ int null = -1;
-	bool error;
+	bool error = fcntl(STDERR_FILENO, F_GETFD) < 0;
 
+	fill_standard_descriptors();
 	if (!is_type(STDIN_FILENO, S_IFSOCK))
-		return false;
-	error = is_same(STDERR_FILENO, STDIN_FILENO);
+		return error;
+	error |= is_same(STDERR_FILENO, STDIN_FILENO);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (error)
 		(void)dup2(null, STDERR_FILENO);

@@ -25,7 +25,8 @@ struct inherited {
 };
 
 /* An inetd passes the peer as standard output and error too. Puts /dev/null there, before the first
- * thing is printed; whether standard error was the peer. */
+ * thing is printed, and where one of the three is closed; whether standard error was the peer or
+ * closed. */
 bool inherit_shield_peer(void);
 
 /* Takes the descriptors from 3 on from systemd, else 0 (a stream socket, or 0 and 1 two pipes) from

@@ -73,7 +73,9 @@ greet(struct session *s)
 		&s->proxied, &s->intake, &s->options->listen, &s->names, &s->reporter);
 
 	if (r == 0 && !options_allow(s->options, &s->names)) {
-		report_refused(&s->reporter, REFUSED_ADDRESS, 1);
+		/* a scan leaves no trace */
+		if (!connection_is_over(&s->connection))
+			report_refused(&s->reporter, REFUSED_ADDRESS, 1);
 		r = PROXIED_E_ENDS;
 	}
 	return r;
@@ -129,7 +131,7 @@ main(int argc, char **argv)
 	struct options o;
 	struct session s = { .options = &o, .store = STORE_NULL };
 	struct inherited in;
-	bool stderr_is_peer = inherit_shield_peer();
+	bool stderr_is_none = inherit_shield_peer();
 	int r;
 
 	r = options_parse(&o, argc, argv);
@@ -138,7 +140,7 @@ main(int argc, char **argv)
 	r = inherit_sockets(&in);
 	if (r)
 		return process_refuse_start("hl7-receive", r, hint);
-	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_peer);
+	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_none);
 	s.reporter.names = &s.names;
 	process_set_signals(&s.intake.idle_mask);
 	r = templates_load(&s.templates, &o);

@@ -33,7 +33,8 @@ struct state {
 	usec_t paused_until;  /* nothing is accepted before; 0: now */
 	struct refused {
 		uint64_t n;
-		usec_t told_usec; /* when it was told last */
+		usec_t told_usec;              /* when it was told last */
+		struct connection_names names; /* of the last one */
 	} refused[REFUSED_N];
 };
 
@@ -50,7 +51,9 @@ tell_refused(struct state *st)
 
 		if (refused->n == 0 || now - refused->told_usec < TELL_PAUSE_USEC)
 			continue;
-		report_refused(st->s->reporter, (enum refused_why)i, refused->n);
+		report_refused(&(struct reporter){ .target = st->s->reporter->target,
+				       .names = &refused->names },
+			(enum refused_why)i, refused->n);
 		*refused = (struct refused){ .told_usec = now };
 	}
 }
@@ -172,6 +175,7 @@ take(struct state *st, int listener, struct connection *ret)
 	why = find_room(st, &names);
 	if (why != REFUSED_N) {
 		st->refused[why].n++;
+		st->refused[why].names = names;
 		connection_close(&c);
 		return 0;
 	}
@@ -278,9 +282,12 @@ stop_children(struct state *st)
 static int
 open_signals(void)
 {
+	const struct sigaction action = { .sa_handler = SIG_DFL };
 	sigset_t set;
 	int fd;
 
+	/* ignored, as some pass it on, children would be gone without a word */
+	(void)sigaction(SIGCHLD, &action, NULL);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGCHLD);

@@ -307,6 +307,20 @@ def test_without_descriptors(start, command):
     assert process.wait() == EXIT_USAGE
 
 
+def test_nothing_is_printed_into_the_store(start, command, store):
+    """Descriptors 0 to 2 are closed: what is opened next must not take their place."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = start(["/bin/sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 0<&- 1>&- 2>&-', "sh",
+                         *command("--log=stderr")], stdin=ours)
+        peer = Peer(theirs)
+        assert peer.ask(M).code == "AA"
+        peer.close()
+        assert process.wait() == 0
+    assert store.messages() == [M]
+    assert (store.path / ".order").read_bytes() == b""
+
+
 def test_standard_input_is_a_pipe_but_output_is_a_file(start, command):
     process = start(command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     check_refused_start(process.wait(), process.log_text)

@@ -3,6 +3,7 @@
 where the kernel cannot. That each wall holds is tests/unit/test-sandbox.c."""
 import os
 import pathlib
+import re
 import socket
 import subprocess
 
@@ -299,3 +300,55 @@ def test_forwarder_with_a_command(forward):
     assert "--sandbox=require" in process.log_text
     process = forward("--to=exec:true", "--linger=0")
     assert process.wait() == 0
+
+
+# --- which folders ----------------------------------------------------------------------------------
+
+ADDS = {"WRITE_FILE", "READ_DIR", "REMOVE_FILE", "MAKE_REG"}
+
+
+def rules(trace):
+    """{folder: what Landlock allows beneath it}, by what the process asked the kernel for."""
+    found = {}
+    for rights, path in re.findall(r"allowed_access=([\w|]+), parent_fd=\d+<([^>]+)>", trace.read_text(encoding="utf-8")):
+        found[pathlib.Path(path)] = {right.removeprefix("LANDLOCK_ACCESS_FS_") for right in rights.split("|")}
+    return found
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_what_a_connection_may_do_in_the_store(receive, store, tmp_path, rejected):
+    """Its own list, as tests/unit/test-sandbox.c has another: results and refused messages are never read."""
+    folder = tmp_path / "convert.d"
+    folder.mkdir()
+    (folder / "ris.hl7t").write_text("{to ris}\n{message}\n", encoding="utf-8")
+    if rejected:
+        (store.path / "rejected").mkdir(parents=True)
+    trace = tmp_path / "trace"
+    connection = receive(f"--convert-templates={folder}", env=NO_LEAKS,
+                         wrapper=[need("strace"), "-D", "-qq", "-y", "-o", trace, "-e", "trace=landlock_add_rule"])
+    assert connection.peer.ask(M).code == "AA"
+    connection.finish()
+    expected = {
+        store.path: {"READ_DIR", "MAKE_DIR"} | (set() if rejected else ADDS),
+        store.path / "received": ADDS | {"READ_FILE"},
+        store.path / "queue" / "ris": ADDS,
+    }
+    if rejected:
+        expected[store.path / "rejected"] = ADDS
+    found = rules(trace)
+    if b"__asan_init" in RECEIVE.read_bytes():
+        found = {path: found[path] for path in expected}  # a sanitizer reads files where it wants
+    assert found == expected
+
+
+def test_forwarder_with_a_queue_that_is_elsewhere(forward, serve, store, tmp_path):
+    """A link in the place of queue/: what was delivered there can be removed there."""
+    queue = Queue(store.path)
+    (store.path / "queue").rename(tmp_path / "elsewhere")
+    (store.path / "queue").symlink_to(tmp_path / "elsewhere")
+    queue.put(M)
+    server = serve(scripted(accept_all))
+    process = forward(f"--to=mllp://127.0.0.1:{server.port}", "--once")
+    assert process.wait() == 0
+    assert server.received == [M]
+    assert not queue.names()

@@ -345,3 +345,24 @@ def test_allow_for_one_connection(start, command):
 def test_allow_is_wrong(run, command, wrong):
     done = run(command(f"--allow={wrong}"))
     assert done.returncode == EXIT_USAGE and "--allow" in done.told
+
+
+def test_refused_addresses_are_told(activate):
+    activator = activate("--allow=127.0.0.9")
+    assert ask_once(activator.port, "ID1", "127.0.0.9") == "AA"
+    assert is_refused(peer_from(activator.port, "127.0.0.77"))
+    wait_until(lambda: "not in --allow" in activator.log_text, "the entry")
+    told, = [e for e in activator.log if "not in --allow" in e.text]
+    assert told["HL7_PEER"] == "127.0.0.77"
+
+
+def test_children_are_counted_also_where_their_end_was_to_be_ignored(start, command):
+    """SIGCHLD is ignored by whoever starts it."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        process = start(command("--max-connections=2", "--idle-exit=300ms"), stdin=s,
+                        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        for i in range(6):
+            assert ask_once(s.getsockname()[1], f"ID{i}") == "AA"
+            wait_until(lambda: not pathlib.Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
+                       .read_text(), "the child's end")
+        assert process.wait() == 0

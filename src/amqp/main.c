@@ -124,6 +124,7 @@ main(int argc, char **argv)
 	s.connection = in.connection;
 	connection_names(&s.connection, &s.names);
 	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_none);
+	s.reporter.target.least = o.listen.log_level;
 	s.reporter.names = &s.names;
 	process_set_signals(&s.intake.idle_mask);
 	s.password_error = find_password(&o, password);

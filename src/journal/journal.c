@@ -58,6 +58,21 @@ log_target_parse(const char *text, enum log_target *ret)
 	return false;
 }
 
+bool
+log_level_parse(const char *text, int *ret)
+{
+	static const char *const words[] = { "err", "warning", "notice", "info", "debug" };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*ret = LOG_ERR + (int)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static enum journal_way
 choose_way(enum log_target wanted, bool stderr_usable)
 {
@@ -76,7 +91,7 @@ struct journal_target
 journal_choose(enum log_target wanted, bool stderr_usable)
 {
 	const struct timeval patience = { .tv_sec = JOURNAL_PATIENCE_SECONDS };
-	struct journal_target target = { choose_way(wanted, stderr_usable), -1 };
+	struct journal_target target = { choose_way(wanted, stderr_usable), -1, LOG_DEBUG };
 
 	if (target.way != JOURNAL_NATIVE)
 		return target;
@@ -262,6 +277,8 @@ send_line(enum journal_way way, const struct journal_entry *e)
 void
 journal_send(struct journal_target target, const struct journal_entry *e)
 {
+	if (priority_of(e) > target.least)
+		return;
 	switch (target.way) {
 	case JOURNAL_NATIVE: send_native(target.fd, e); return;
 	case JOURNAL_STDERR:

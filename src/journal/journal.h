@@ -23,7 +23,8 @@ enum journal_way {
 /* Where entries go, for as long as the process lives; a forked one may share it. */
 struct journal_target {
 	enum journal_way way;
-	int fd; /* of JOURNAL_NATIVE: an unconnected socket, -1 if there was none to be had */
+	int fd;    /* of JOURNAL_NATIVE: an unconnected socket, -1 if there was none to be had */
+	int least; /* priority of an entry that is sent, of syslog(3): LOG_DEBUG is all */
 };
 
 /* What --log asks for, in every program that has a log. */
@@ -33,6 +34,9 @@ enum log_target {
 	LOG_TARGET_JOURNAL,
 	LOG_TARGET_STDERR, /* where it is usable */
 };
+
+/* "err", "warning", "notice", "info" or "debug"; false for another word. */
+bool log_level_parse(const char *text, int *ret);
 
 /* "auto", "journal" or "stderr"; false for another word. */
 bool log_target_parse(const char *text, enum log_target *ret);

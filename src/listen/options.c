@@ -14,6 +14,7 @@ listen_defaults(enum ack_mode ack_mode, size_t messages)
 		.write_timeout_usec = 30 * USEC_PER_SEC,
 		.drain_timeout_usec = 2 * USEC_PER_SEC,
 		.proxy_timeout_usec = 5 * USEC_PER_SEC,
+		.log_level = PRIORITY_DEBUG,
 	};
 }
 
@@ -54,6 +55,7 @@ set(struct listen_options *o, enum listen_option option, const char *argument)
 		return parse_duration(argument, &o->proxy_timeout_usec) &&
 		       o->proxy_timeout_usec > 0;
 	case LISTEN_OPTION_SANDBOX: return sandbox_mode_parse(argument, &o->sandbox);
+	case LISTEN_OPTION_LOG_LEVEL: return log_level_parse(argument, &o->log_level);
 	case LISTEN_OPTION_LOG: return log_target_parse(argument, &o->log);
 	}
 	return false;

@@ -18,6 +18,7 @@ struct listen_options {
 	usec_t proxy_timeout_usec;
 	enum sandbox_mode sandbox;
 	enum log_target log;
+	int log_level; /* least priority of an entry, of syslog(3) */
 };
 
 /* MSH|^~\& and some fields: below this no message could be answered. */
@@ -36,6 +37,7 @@ enum listen_option {
 	LISTEN_OPTION_PROXY_PROTOCOL,
 	LISTEN_OPTION_PROXY_TIMEOUT,
 	LISTEN_OPTION_SANDBOX,
+	LISTEN_OPTION_LOG_LEVEL,
 	LISTEN_OPTION_LOG,
 };
 
@@ -51,6 +53,7 @@ enum listen_option {
 		{ "proxy-protocol", no_argument, NULL, LISTEN_OPTION_PROXY_PROTOCOL },             \
 		{ "proxy-timeout", required_argument, NULL, LISTEN_OPTION_PROXY_TIMEOUT },         \
 		{ "sandbox", required_argument, NULL, LISTEN_OPTION_SANDBOX },                     \
+		{ "log-level", required_argument, NULL, LISTEN_OPTION_LOG_LEVEL },                 \
 	{                                                                                          \
 		"log", required_argument, NULL, LISTEN_OPTION_LOG                                  \
 	}
@@ -69,7 +72,9 @@ enum listen_option {
 	"                           PROXY header, version 1 or 2\n"                                \
 	"  --proxy-timeout=TIME     wait for that header (default: 5s)\n"                          \
 	"  --sandbox=HOW            auto, require or off (default: auto)\n"                        \
-	"  --log=WHERE              auto, journal or stderr (default: auto)\n"
+	"  --log=WHERE              auto, journal or stderr (default: auto)\n"                     \
+	"  --log-level=LEVEL        least that is told: err, warning, notice, info or debug "      \
+	"(default)\n"
 
 /* The defaults, but for the two that a program chooses. */
 struct listen_options listen_defaults(enum ack_mode ack_mode, size_t messages);

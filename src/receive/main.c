@@ -141,6 +141,7 @@ main(int argc, char **argv)
 	if (r)
 		return process_refuse_start("hl7-receive", r, hint);
 	s.reporter.target = journal_choose(o.listen.log, in.stderr_usable && !stderr_is_none);
+	s.reporter.target.least = o.listen.log_level;
 	s.reporter.names = &s.names;
 	process_set_signals(&s.intake.idle_mask);
 	r = templates_load(&s.templates, &o);

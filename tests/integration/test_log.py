@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from hl7test import CR, FS, PATIENCE, VT, Logs, acks, check_log, frame, message
+from hl7test import EXIT_USAGE, CR, FS, PATIENCE, VT, Logs, acks, check_log, frame, message
 
 M = message("ID1")
 FIELDS = {"HL7_CONTROL_ID": "ID1", "HL7_MESSAGE_TYPE": "ORU^R01", "HL7_SENDING_APPLICATION": "LAB",
@@ -234,3 +234,18 @@ def test_standard_error_that_is_the_journals_stream(receive, journal):
     entry, = journal.entries(1)
     assert entry["HL7_CONTROL_ID"] == "ID1"
     assert journal.path("/run/stream").read_bytes() == b""
+
+
+@pytest.mark.parametrize("level, told", [("debug", 2), ("info", 2), ("notice", 1), ("warning", 1), ("err", 0)])
+def test_level(receive, level, told):
+    """A message that is taken is information, one that is refused a warning."""
+    connection = receive("--messages=0", f"--log-level={level}")
+    assert connection.peer.ask(message("ID1")).code == "AA"
+    assert connection.peer.ask(message("")).code == "AE"
+    assert connection.finish() == 0
+    assert len(connection.log) == told
+
+
+def test_level_that_there_is_none(run, command):
+    done = run(command("--log-level=loud"))
+    assert done.returncode == EXIT_USAGE and "--log-level" in done.told

@@ -575,6 +575,21 @@ def wait_mode_restarts_with_another_binary_and_refuses_nobody():
 
 
 @check
+def wait_mode_with_a_wrong_option():
+    """The connection that nobody accepts starts the service again and again: with a pause, and served in the end."""
+    with wait_mode():
+        with receive_options("--no-such-option"):
+            connection = connect()
+            time.sleep(3.5)
+            restarts = int(show(WAIT_SERVICE, "NRestarts")["NRestarts"])
+            assert 1 <= restarts <= 6, f"{restarts} restarts in 3.5 s"
+        with connection:
+            connection.sendall(frame(message("WAITWRONG")))
+            assert_accepted(answer(connection), "WAITWRONG")
+        assert_waiting_healthy("WAITWRONG-AFTER")
+
+
+@check
 def wait_mode_crash_of_a_child():
     since = time.time()
     with wait_mode():

@@ -109,7 +109,8 @@ human_line(const struct message_facts *m, char line[LINE_BYTES])
 	for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		struct span part = span_first(span_str(parts[i]), LINE_BYTES - 1 - n);
 
-		memcpy(line + n, part.p, part.n);
+		if (part.n > 0)
+			memcpy(line + n, part.p, part.n);
 		n += part.n;
 	}
 	line[n] = 0;

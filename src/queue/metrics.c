@@ -189,14 +189,18 @@ print_all(FILE *out, const struct figures *f, const struct usage *u)
 	print_usage(out, u);
 }
 
+/* Closes it. */
 static int
 write_all(int fd, const struct figures *f, const struct usage *u)
 {
 	FILE *out = fdopen(fd, "w");
 	int r = 0;
 
-	if (!out)
-		return -errno;
+	if (!out) {
+		r = -errno;
+		(void)close(fd);
+		return r;
+	}
 	print_all(out, f, u);
 	if (fflush(out) == EOF || ferror(out) || fchmod(fd, 0644) < 0)
 		r = errno ? -errno : -EIO;

@@ -176,12 +176,15 @@ report_deviations(const struct reporter *r, const struct frame *f)
 }
 
 void
-report_late_data(const struct reporter *r, uint64_t offset)
+report_late_data(const struct reporter *r, uint64_t *offset)
 {
+	if (*offset == 0)
+		return;
 	report_skipped(r, PRIORITY_WARNING,
 		"data followed the FS byte of a frame already answered: the message may be cut "
 		"short",
-		0, offset);
+		0, *offset);
+	*offset = 0;
 }
 
 void

@@ -66,8 +66,9 @@ void report_deviations(const struct reporter *r, const struct frame *frame);
 void report_skipped(const struct reporter *r, enum outcome_priority priority, const char *text,
 	uint64_t bytes, uint64_t offset);
 
-/* Bytes came behind an FS after its frame had been answered: the frame may have been cut short. */
-void report_late_data(const struct reporter *r, uint64_t offset);
+/* Bytes came behind an FS after its frame had been answered: the frame may have been cut short.
+ * Nothing where `*offset`, an intake's late_offset, is 0; which it is then. */
+void report_late_data(const struct reporter *r, uint64_t *offset);
 
 /* The connection or a directory failed. `what` names it. */
 void report_error(const struct reporter *r, const char *what, int error);

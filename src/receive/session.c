@@ -361,14 +361,6 @@ handle_frame(struct session *s, struct frame *f, enum outcome outcome, int *exit
 
 /* --- the whole ------------------------------------------------------------------------------- */
 
-static void
-report_late(struct session *s)
-{
-	if (s->intake.late_offset)
-		report_late_data(&s->reporter, s->intake.late_offset);
-	s->intake.late_offset = 0;
-}
-
 /* The next frame with a payload, answered. */
 static bool
 converse_once(struct session *s, int *exit_status)
@@ -377,7 +369,7 @@ converse_once(struct session *s, int *exit_status)
 	struct frame f = { 0 };
 	int r = intake_next(&s->intake, &f, &outcome);
 
-	report_late(s);
+	report_late_data(&s->reporter, &s->intake.late_offset);
 	if (r == INTAKE_E_IDLE)
 		report_idle(&s->reporter);
 	return r == 0 && handle_frame(s, &f, outcome, exit_status);
@@ -413,7 +405,7 @@ session_run(struct session *s)
 	}
 	connection_shutdown_write(&s->connection);
 	intake_drain(&s->intake, s->options->listen.drain_timeout_usec);
-	report_late(s);
+	report_late_data(&s->reporter, &s->intake.late_offset);
 	report_rest(s);
 	return exit_status;
 }

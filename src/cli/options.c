@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/options.h"
+#include "cli/build_id.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -118,7 +119,11 @@ usage_error(const char *program, const char *text, const char *value)
 void
 print_version(const char *program)
 {
-	(void)printf("%s (hl7-inetd) %s\n", program, HL7_INETD_VERSION);
+	char id[BUILD_ID_BYTES];
+
+	build_id_own(id);
+	(void)printf("%s (hl7-inetd) %s\nbuild id %s\nlicence MIT\n", program, HL7_INETD_VERSION,
+		*id ? id : "none");
 }
 
 static int

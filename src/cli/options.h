@@ -63,5 +63,5 @@ int options_read(const struct command_line *c, int argc, char **argv);
 /* "PROGRAM: TEXT 'VALUE'" and a hint at --help to standard error; returns EXIT_USAGE. */
 int usage_error(const char *program, const char *text, const char *value);
 
-/* "PROGRAM (hl7-inetd) VERSION" to standard output. */
+/* "PROGRAM (hl7-inetd) VERSION" to standard output, with the build id and the licence below it. */
 void print_version(const char *program);

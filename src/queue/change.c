@@ -8,6 +8,7 @@
 #include "queue/commands.h"
 #include "queue/entries.h"
 #include "queue/reason.h"
+#include "queue/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,8 @@ struct change {
 	/* 0, a condition of store/queue.h or a negative errno */
 	int (*call)(const struct entry *e, const struct change *c);
 	const char *done; /* "put back" */
-	int folder;       /* of an export */
+	struct reporter reporter;
+	int folder; /* of an export */
 	bool all;
 	size_t n;
 	int status;
@@ -121,6 +123,18 @@ change_entries(struct change *c, const struct options *which, size_t n_ids)
 	return status == EXIT_OK ? c->status : status;
 }
 
+/* The same, of what the journal has to know. */
+static int
+change_and_tell(struct change *c, const struct options *which)
+{
+	int status;
+
+	reporter_init(&c->reporter, which->operator);
+	status = change_entries(c, which, which->n_arguments);
+	reporter_deinit(&c->reporter);
+	return status;
+}
+
 /* --- retry ----------------------------------------------------------------------------------- */
 
 static int
@@ -129,11 +143,14 @@ retry(const struct entry *e, const struct change *c)
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	(void)c;
 	if (e->place != PLACE_FAILED)
 		return e->place == PLACE_WAITING ? CHANGE_E_NOT_FAILED : QUEUE_E_UNCOMMITTED;
 	r = queue_take_failed(e->queue, &e->name, &fd);
-	return r ? r : queue_retry(e->queue, &e->name);
+	if (r == 0)
+		r = queue_retry(e->queue, &e->name);
+	if (r == 0)
+		report_change(&c->reporter, REPORT_RETRIED, e, fd);
+	return r;
 }
 
 int
@@ -143,13 +160,13 @@ command_retry(const struct options *o)
 	struct options which = *o;
 
 	which.failed = true;
-	return change_entries(&c, &which, o->n_arguments);
+	return change_and_tell(&c, &which);
 }
 
 /* --- drop ------------------------------------------------------------------------------------ */
 
 static int
-move_to_failed(const struct entry *e)
+move_to_failed(const struct entry *e, const struct change *c)
 {
 	struct buffer reason = BUFFER_INIT(REASON_BYTES_MAX);
 	_cleanup_close_ int fd = -1;
@@ -159,25 +176,31 @@ move_to_failed(const struct entry *e)
 		r = reason_of_drop(e, &reason);
 	if (r == 0)
 		r = queue_fail(e->queue, &e->name, buffer_span(&reason));
+	if (r == 0)
+		report_change(&c->reporter, REPORT_DROPPED, e, fd);
 	buffer_deinit(&reason);
 	return r;
 }
 
 static int
-delete_failed(const struct entry *e)
+delete_failed(const struct entry *e, const struct change *c)
 {
 	_cleanup_close_ int fd = -1;
 	int r = queue_take_failed(e->queue, &e->name, &fd);
 
-	return r ? r : queue_delete_failed(e->queue, &e->name);
+	if (r == 0)
+		r = queue_delete_failed(e->queue, &e->name);
+	if (r == 0)
+		report_change(&c->reporter, REPORT_DELETED, e, fd);
+	return r;
 }
 
 static int
 drop(const struct entry *e, const struct change *c)
 {
 	if (e->place != PLACE_FAILED)
-		return move_to_failed(e);
-	return c->o->yes ? delete_failed(e) : CHANGE_E_NEEDS_YES;
+		return move_to_failed(e, c);
+	return c->o->yes ? delete_failed(e, c) : CHANGE_E_NEEDS_YES;
 }
 
 /* A failed entry is deleted only by its own ID and --yes, or by all three of --all, --failed and
@@ -193,7 +216,7 @@ command_drop(const struct options *o)
 		c.done = "deleted";
 	else if (o->yes)
 		c.done = "dropped";
-	return change_entries(&c, &which, o->n_arguments);
+	return change_and_tell(&c, &which);
 }
 
 /* --- export ---------------------------------------------------------------------------------- */

@@ -196,6 +196,24 @@ target_find(const struct options *o, const struct target *t, struct queue *queue
 	return is_there(queue->failed, &t->entry) ? 0 : QUEUE_E_GONE;
 }
 
+int
+entry_count_before(const struct entry *e, size_t *ret)
+{
+	struct queue_list list;
+	size_t i, n = 0;
+	int r = queue_list_waiting(e->queue, &list);
+
+	for (i = 0; r == 0 && i < list.n; i++) {
+		if (store_entry_compare(&list.items[i], &e->name) >= 0)
+			break;
+		n += queue_counts(e->queue, &list.items[i]) == 0;
+	}
+	queue_list_deinit(&list);
+	if (r == 0)
+		*ret = n;
+	return r;
+}
+
 /* --- what went wrong ------------------------------------------------------------------------- */
 
 int

@@ -57,6 +57,10 @@ bool target_parse(const char *text, struct target *ret);
 int target_find(
 	const struct options *o, const struct target *t, struct queue *queue, struct entry *ret);
 
+/* How many stand in front of one that waits; counted as the forwarder would meet them. 0 or a
+ * negative errno. */
+int entry_count_before(const struct entry *e, size_t *ret);
+
 /* Tells on standard error that something went wrong, and returns the exit status for it. */
 int entries_complain(const char *what, int error);
 

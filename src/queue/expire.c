@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "queue/commands.h"
 #include "queue/entries.h"
+#include "queue/report.h"
 
 #include <stdio.h>
 
@@ -27,6 +28,18 @@ print_result(const struct expire_result *n, bool dry_run)
 		dry_run ? "would remove" : "removed", (unsigned long long)n->n_received,
 		(unsigned long long)n->n_rejected, (unsigned long long)n->n_failed,
 		(unsigned long long)n->bytes, (unsigned long long)n->n_leftovers);
+}
+
+static void
+tell(const struct options *o, const struct expire_result *n)
+{
+	struct reporter r;
+
+	if (o->dry_run || n->n_received + n->n_rejected + n->n_failed == 0)
+		return;
+	reporter_init(&r, o->operator);
+	report_expired(&r, n);
+	reporter_deinit(&r);
 }
 
 int
@@ -50,5 +63,6 @@ command_expire(const struct options *o)
 		return EXIT_NOT_ALL;
 	}
 	print_result(&n, o->dry_run);
+	tell(o, &n);
 	return r < 0 ? entries_complain(o->store, r) : EXIT_OK;
 }

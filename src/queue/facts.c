@@ -8,8 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The first segment is in here: of real messages it has some hundred bytes. */
-#define HEAD_BYTES 4096
+/* The first segment is in the head: of real messages it has some hundred bytes. */
 
 #define SHOWN_BYTES 64
 
@@ -29,12 +28,12 @@ facts_escape(struct span bytes, char ret[FACT_BYTES])
 }
 
 static int
-read_head(int fd, uint8_t head[HEAD_BYTES], struct span *ret)
+read_head(int fd, uint8_t head[FACT_HEAD_BYTES], struct span *ret)
 {
 	ssize_t n;
 
 	do
-		n = pread(fd, head, HEAD_BYTES, 0);
+		n = pread(fd, head, FACT_HEAD_BYTES, 0);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
@@ -45,7 +44,7 @@ read_head(int fd, uint8_t head[HEAD_BYTES], struct span *ret)
 int
 facts_read(int fd, struct facts *ret)
 {
-	uint8_t head[HEAD_BYTES];
+	uint8_t head[FACT_HEAD_BYTES];
 	struct span bytes = SPAN_NULL;
 	struct message m;
 	struct stat st;
@@ -63,10 +62,26 @@ facts_read(int fd, struct facts *ret)
 	return r < 0 ? r : 0;
 }
 
+void
+facts_read_names(int fd, uint8_t head[FACT_HEAD_BYTES], struct fact_names *ret)
+{
+	struct span bytes = SPAN_NULL;
+	struct message m;
+
+	*ret = (struct fact_names){ SPAN_NULL, SPAN_NULL };
+	if (read_head(fd, head, &bytes) < 0)
+		return;
+	if (message_parse(&m, bytes) == 0) {
+		ret->control_id = message_header_field(&m, 10);
+		ret->type = message_header_field(&m, 9);
+	}
+	message_deinit(&m);
+}
+
 int
 facts_has_control_id(int fd, struct span control_id)
 {
-	uint8_t head[HEAD_BYTES];
+	uint8_t head[FACT_HEAD_BYTES];
 	struct span bytes = SPAN_NULL;
 	struct message m;
 	int r = read_head(fd, head, &bytes);

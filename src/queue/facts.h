@@ -23,6 +23,14 @@ void facts_escape(struct span bytes, char ret[FACT_BYTES]);
 /* Of an open file; what is no HL7 message has "-" everywhere. 0 or a negative errno. */
 int facts_read(int fd, struct facts *ret);
 
+/* The message's names as they stand in it, within `head`, its beginning. Empty where there are
+ * none, or none can be read. */
+#define FACT_HEAD_BYTES 4096
+struct fact_names {
+	struct span control_id, type;
+};
+void facts_read_names(int fd, uint8_t head[FACT_HEAD_BYTES], struct fact_names *ret);
+
 /* Whether the control id of the message in the file is this one: 1, 0 or a negative errno. */
 int facts_has_control_id(int fd, struct span control_id);
 

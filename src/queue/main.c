@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "queue/commands.h"
 #include "queue/entries.h"
+#include "queue/report.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -68,6 +69,7 @@ main(int argc, char **argv)
 	if (r)
 		return r == OPTIONS_E_DONE ? EXIT_OK : EXIT_USAGE;
 	(void)umask(027);
+	o.operator= report_find_operator();
 	r = commands[o.command].changes ? become_owner(o.store) : 0;
 	if (r < 0)
 		return entries_complain(o.store, r);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum command {
 	COMMAND_STATUS,
@@ -49,6 +50,8 @@ struct options {
 	usec_t keep_received_usec, keep_rejected_usec, keep_failed_usec; /* 0: for ever */
 	size_t max_received_bytes, max_rejected_bytes;                   /* 0: any */
 	bool dry_run;
+
+	uid_t operator; /* who asks for it; main() finds it before it becomes the store's owner */
 };
 
 /* 0 or an OPTIONS_E condition of cli/options.h. */

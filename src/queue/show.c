@@ -9,6 +9,7 @@
 #include "queue/commands.h"
 #include "queue/entries.h"
 #include "queue/facts.h"
+#include "store/folder.h"
 #include "store/state.h"
 
 #include <errno.h>
@@ -158,32 +159,13 @@ print_state(const struct queue *q)
 	}
 }
 
-/* How many are in front of it; counted as the forwarder would meet them. */
-static int
-count_before(const struct entry *e, size_t *ret)
-{
-	struct queue_list list;
-	size_t i, n = 0;
-	int r = queue_list_waiting(e->queue, &list);
-
-	for (i = 0; r == 0 && i < list.n; i++) {
-		if (store_entry_compare(&list.items[i], &e->name) >= 0)
-			break;
-		n += queue_counts(e->queue, &list.items[i]) == 0;
-	}
-	queue_list_deinit(&list);
-	if (r == 0)
-		*ret = n;
-	return r;
-}
-
 static int
 explain_waiting(const struct entry *e)
 {
 	char time[FACT_TIME_BYTES], span[FACT_TIME_BYTES];
 	usec_t now = clock_realtime_usec(), at = e->name.stem.stamp;
 	size_t n = 0;
-	int r = count_before(e, &n);
+	int r = entry_count_before(e, &n);
 
 	if (r < 0)
 		return r;
@@ -245,8 +227,9 @@ explain_target(const struct options *o, const char *id, const struct target *t)
 	return r ? entries_complain_of(id, r) : EXIT_OK;
 }
 
-/* All entries of a control id, or of a received message. */
+/* All entries of a control id, or of a message. */
 struct search {
+	const struct options *o;
 	const char *control_id;
 	const struct target *stem; /* NULL: the control id counts */
 	size_t n;
@@ -273,10 +256,52 @@ explain_if_wanted(const struct entry *e, void *userdata)
 	return explain(e);
 }
 
+/* A refused message by its control id, or by its name. */
+static int
+explain_if_rejected(const struct dirent *d, void *userdata)
+{
+	struct search *s = userdata;
+	struct target t = { .kind = TARGET_REJECTED };
+	char id[STORE_NAME_BYTES + 16];
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!store_name_parse(d->d_name, "hl7", &t.entry.stem))
+		return 0;
+	if (s->stem && store_stem_compare(&t.entry.stem, &s->stem->entry.stem) != 0)
+		return 0;
+	r = open_stem(s->o, &t, "hl7", &fd);
+	if (r == 0)
+		r = s->stem ? 1 : facts_has_control_id(fd, span_str(s->control_id));
+	else if (r == QUEUE_E_GONE)
+		r = 0;
+	if (r <= 0)
+		return r;
+	if (s->n++ > 0)
+		(void)putchar('\n');
+	(void)snprintf(id, sizeof(id), "rejected/%.*s", (int)strlen(d->d_name) - 4, d->d_name);
+	(void)explain_rejected(s->o, id, &t);
+	return 0;
+}
+
+static int
+search_rejected(struct search *s)
+{
+	_cleanup_close_ int root = open(s->o->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int folder = -1;
+
+	if (root < 0)
+		return -errno;
+	folder = openat(root, "rejected", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return folder_read(folder, explain_if_rejected, s);
+}
+
 static int
 explain_one(const struct options *o, const char *text)
 {
-	struct search s = { .control_id = text };
+	struct search s = { .o = o, .control_id = text };
 	struct target t;
 	int r;
 
@@ -286,12 +311,16 @@ explain_one(const struct options *o, const char *text)
 		s.stem = &t;
 	}
 	r = entries_visit(o, explain_if_wanted, &s);
+	if (r == 0)
+		r = search_rejected(&s);
 	if (r < 0)
 		return entries_complain(o->store, r);
 	if (s.n > 0)
 		return EXIT_OK;
 	(void)fprintf(stderr,
-		"hl7-queue: %s: nothing of it waits or failed; hl7-queue trace tells more\n", text);
+		"hl7-queue: %s: nothing of it waits, failed or was refused; hl7-queue trace tells "
+		"more\n",
+		text);
 	return EXIT_NOT_ALL;
 }
 

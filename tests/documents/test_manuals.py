@@ -26,8 +26,11 @@ REPORT = LISTEN_REPORT + (SOURCE / "src/receive/report.c").read_text(encoding="u
 FORWARD = PROGRAMS["forward"].read_text(encoding="utf-8")
 FORWARD_REPORT = (SOURCE / "src/forward/report.c").read_text(encoding="utf-8")
 
+QUEUE = PROGRAMS["queue"].read_text(encoding="utf-8")
+QUEUE_REPORT = (SOURCE / "src/queue/report.c").read_text(encoding="utf-8")
+
 # Whose log entries are whose: page and sources
-LOGGED = {"receive": (RECEIVE, OUTCOMES + REPORT), "forward": (FORWARD, FORWARD_REPORT)}
+LOGGED = {"receive": (RECEIVE, OUTCOMES + REPORT), "forward": (FORWARD, FORWARD_REPORT), "queue": (QUEUE, QUEUE_REPORT)}
 
 
 def section(page, title):
@@ -149,7 +152,7 @@ def message_ids(sources):
 
 @pytest.mark.parametrize("page, sources", LOGGED.values(), ids=LOGGED)
 def test_message_ids(page, sources):
-    assert len(message_ids(sources)) > 5
+    assert len(message_ids(sources)) > 3
     assert set(re.findall(r"\b[0-9a-f]{32}\b", page)) == message_ids(sources)
 
 
@@ -214,6 +217,17 @@ def test_events_of_forward():
         assert priorities[priority] + ":" in item, name
         if name in ("ID_DELIVERED", "ID_FAILED", "ID_HELD_BACK", "ID_DOWN", "ID_UP"):
             assert text in item, name
+
+
+def test_events_of_queue():
+    """The same for what operators do."""
+    ids = dict(re.findall(r'#define (ID_\w+)\s+"(\w+)"', QUEUE_REPORT))
+    items = dict(re.findall(r"^\.It Li ([0-9a-f]{32})\n(.*?)(?=^\.(?:It|El))", section(QUEUE, "LOGGING"), re.M | re.S))
+    texts = dict(re.findall(r"\{ (ID_\w+), \"([^\"]*)\" \}", QUEUE_REPORT))
+    texts |= dict(re.findall(r"LOG_NOTICE, (ID_\w+), \"([^\"]*)\"", QUEUE_REPORT))
+    assert set(texts) == set(ids)
+    for name, text in texts.items():
+        assert " ".join(items[ids[name]].split()).startswith("Notice: " + text), name
 
 
 def test_settings_of_a_destination(tmp_path):

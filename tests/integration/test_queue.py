@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import pwd
 import re
 import subprocess
 import tempfile
@@ -429,7 +430,7 @@ def test_trace_tells_nothing_of_the_patient(queue, take):
     assert not any(canary in text for canary in hl7test.CANARIES)
 
 
-def journal(tmp_path, entries):
+def journal_file(tmp_path, entries):
     """A journal file with these entries."""
     tool = pathlib.Path("/lib/systemd/systemd-journal-remote")
     if not tool.exists():
@@ -449,7 +450,7 @@ def journal(tmp_path, entries):
 def test_trace_of_the_journal(queue, take, store, tmp_path):
     take(message("ID1"))
     name = store.names()[0]
-    path = journal(tmp_path, [
+    path = journal_file(tmp_path, [
         {"MESSAGE": "message stored: AA sent", "SYSLOG_IDENTIFIER": "hl7-receive", "HL7_ACK": "AA",
          "HL7_CONTROL_ID": "ID1", "HL7_STORE_NAME": name, "HL7_QUEUED": 2},
         {"MESSAGE": "message stored: AA sent", "SYSLOG_IDENTIFIER": "hl7-receive",
@@ -465,9 +466,121 @@ def test_trace_of_the_journal(queue, take, store, tmp_path):
         assert times == sorted(times)
     # of what the store no longer has
     text = queue("trace", "ID2", f"--journal-file={path}").text
-    assert text.startswith("20250101T000000.000000Z-1-1\n") and "nothing of it waits" in text
-    queue("trace", "ID3", f"--journal-file={path}", status=1)
+    assert text.startswith("20250101T000000.000000Z-1-1\n") and "it is no longer in the store" in text
+    told = queue("trace", "ID3", f"--journal-file={path}", status=1).told
+    assert "ID3: no message is known by it" in told and "journalctl" in told
     queue("trace", "ID1", f"--journal-file={tmp_path}/none", status=EXIT_NO_INPUT)
+
+
+def test_trace_of_a_refused_message(queue, receive, store, tmp_path):
+    """Why, with address and line of the template, without the journal."""
+    folder = tmp_path / "strict.d"
+    folder.mkdir()
+    (folder / "ris.hl7t").write_text("{to ris}\nMSH|^~\\&|B|H|||{MSH-7}||ORU^R01|{MSH-10}|P|2.5\nPV1|{PV1-2:required}\n")
+    connection = receive(f"--convert-templates={folder}")
+    assert connection.peer.ask(message("ID1")).code == "AE"
+    connection.finish()
+    stem = next((store.path / "rejected").glob("*.hl7")).stem
+    for name in "ID1", stem, f"rejected/{stem}":
+        text = queue("trace", name, "--no-journal").text
+        assert "store: rejected: ORU^R01 ID1 from LAB" in text
+        assert "outcome: value-refused, answer: AE, reason: " in text and "template: ris.hl7t" in text
+        assert re.search(r"store: refused: value: PV1\^1\^2\S* \(template line 3\): .*absent", text)
+        assert "nothing of it waits or failed" in text
+    for name in "ID1", stem, f"rejected/{stem}":
+        text = queue("why", name).text
+        assert text.startswith(f"rejected/{stem}: rejected\n") and "(template line 3)" in text
+    queue("why", "ID2", status=1)
+
+
+def test_trace_of_a_message_that_waits(queue, take, store):
+    take(message("ID1"), message("ID2"))
+    text = queue("trace", "ID2", "--no-journal").text
+    assert "store: waits for ris, 1 in front of it; no forwarder ever ran" in text
+    (store.path / "queue" / ".ris").write_text(
+        "state: down\nsince: 1700000000000000\nlast-error: no connection: Connection refused\n")
+    text = queue("trace", "ID2", "--no-journal").text
+    assert re.search(r"waits for ris, 1 in front of it; the forwarder does not run, and was down since "
+                     r"2023-11-1\d \S+: no connection: Connection refused\n", text), text
+
+
+def test_trace_of_what_was_never_stored(queue, store, tmp_path):
+    """The disk was full: it has no file's name, and is found by its control id."""
+    store.path.mkdir(exist_ok=True)
+    path = journal_file(tmp_path, [
+        {"MESSAGE": "message store-full: AR sent", "SYSLOG_IDENTIFIER": "hl7-receive", "HL7_ACK": "AR",
+         "HL7_CONTROL_ID": "ID9", "HL7_PEER": "10.0.0.1"}])
+    text = queue("trace", "ID9", f"--journal-file={path}").text
+    assert text.startswith("not in the store\n")
+    assert "hl7-receive: message store-full: AR sent HL7_CONTROL_ID=ID9 HL7_ACK=AR HL7_PEER=10.0.0.1" in text
+
+
+FORWARD_REPORT = (hl7test.SOURCE / "src/forward/report.c").read_text()
+
+
+def forward_id(name):
+    return re.search(rf'#define ID_{name}\s+"(\w+)"', FORWARD_REPORT)[1]
+
+
+def test_trace_has_what_kept_it_waiting(queue, take, store, tmp_path):
+    """When its destinations were down and came back; not others, and not later."""
+    take(message("ID1"))
+    name = store.names()[0]
+    began = int(time.time()) * 1000000
+    entries = [
+        ("destination down", "DOWN", "ris"), ("destination down", "DOWN", "other"),
+        ("destination back", "UP", "ris"), ("message delivered", "DELIVERED", "ris"),
+        ("destination down", "DOWN", "ris")]
+    for destination in "ris", "pacs":
+        for entry in store.entries(destination):
+            (store.path / "queue" / destination / entry).unlink()
+    path = journal_file(tmp_path, [
+        {"MESSAGE": text, "SYSLOG_IDENTIFIER": "hl7-forward", "MESSAGE_ID": forward_id(kind),
+         "HL7_DESTINATION": destination, "__REALTIME_TIMESTAMP": began + 5000000 + n,
+         **({"HL7_STORE_NAME": name, "HL7_CONTROL_ID": "ID1"} if kind == "DELIVERED" else {})}
+        for n, (text, kind, destination) in enumerate(entries)])
+    text = queue("trace", "ID1", f"--journal-file={path}").text
+    told = re.findall(r"hl7-forward: (\w+ \w+) HL7_DESTINATION=(\w+)", text)
+    assert told == [("destination down", "ris"), ("destination back", "ris"), ("message delivered", "ris")]
+
+
+def test_operators_are_in_the_journal(run, take, store, journal):
+    """Each entry names the message as the other programs do, and who it was."""
+    take(message("ID1"))
+    name = store.names()[0]
+    entry = name.replace(".hl7", ".000.hl7")
+
+    def queue(*arguments):
+        done = run([*journal.enter, QUEUE, f"--store={store.path}", *arguments])
+        assert done.returncode == 0, done.told
+
+    queue("drop", f"ris/{entry}")
+    queue("retry", f"ris/{entry}")
+    queue("drop", f"ris/{entry}")
+    queue("drop", "--yes", f"ris/{entry}")
+    told = journal.entries(4)
+    assert [e["MESSAGE"] for e in told] == [
+        "message dropped by an operator", "message put back by an operator",
+        "message dropped by an operator", "failed message deleted by an operator"]
+    assert len({e["MESSAGE_ID"] for e in told}) == 3
+    for e in told:
+        assert e["SYSLOG_IDENTIFIER"] == "hl7-queue" and e["PRIORITY"] == "5"
+        assert (e["HL7_DESTINATION"], e["HL7_CONTROL_ID"], e["HL7_MESSAGE_TYPE"]) == ("ris", "ID1", "ORU^R01")
+        assert (e["HL7_STORE_NAME"], e["HL7_QUEUE_NAME"]) == (name, entry)
+        login = int(pathlib.Path("/proc/self/loginuid").read_text())
+        assert e["HL7_OPERATOR"] == pwd.getpwuid(os.getuid() if login == 2**32 - 1 else login).pw_name
+    queue("drop", f"pacs/{name.replace('.hl7', '.001.hl7')}")
+    queue("drop", "--yes", "--all", "--failed")
+    journal.entries(2)
+    age(store, 40 * DAY)
+    queue("expire", "--keep-received=30d", "--dry-run")
+    journal.no_more()
+    queue("expire", "--keep-received=30d")
+    removed, = journal.entries(1)
+    assert removed["MESSAGE"] == "old messages removed"
+    assert (removed["HL7_RECEIVED"], removed["HL7_REJECTED"], removed["HL7_FAILED"]) == ("1", "0", "0")
+    queue("expire", "--keep-received=30d")
+    journal.no_more()
 
 
 # --- check --------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
+import operations
+
 PORT = 5123
 SOCKET = "hl7-receive.socket"
 INSTANCES = "hl7-receive@*"
@@ -1554,6 +1556,11 @@ def tls_by_stunnel():
 @check
 def tls_by_haproxy():
     return check_proxy("haproxy")
+
+
+# -- what hl7-operations(7) says to do --------------------------------------------------------
+
+operations.add(sys.modules[__name__])
 
 
 # -- running them -----------------------------------------------------------------------------

@@ -260,7 +260,8 @@ class Machine:
             self.shared = self.work / "shared"
             (self.shared / "journal").mkdir(parents=True)
             (self.work / "top").mkdir()
-            shutil.copy(HERE / "guest.py", self.shared)
+            for name in "guest.py", "operations.py":
+                shutil.copy(HERE / name, self.shared)
             (self.shared / "wanted.json").write_text(json.dumps(self.checks))
             (self.shared / "machine-test.service").write_text(TEST_UNIT)
             self.tree = pristine(self.suite, BOOTED)

@@ -303,6 +303,7 @@ def refused(w):
 def wrong(w):
     w.template(REQUIRED.replace("PID-5", "PDI-5"))
     w.receive()
+    w.destination()
     assert w.send() == "AR"
     w.next(status=78)
     assert not (w.store / "received").is_dir() or not list((w.store / "received").glob("2*"))
@@ -558,6 +559,7 @@ def test_every_command_is_run():
         (there if operations.needs_systemd(command) else here).setdefault(title, []).append(command)
     assert set(here) == set(TROUBLES)
     assert there == {title: [command for command, _ in steps] for title, steps in operations.SYSTEM.items()}
+    assert sorted(title for titles in operations.CHECKS.values() for title in titles) == sorted(there)
 
 
 def test_commands_are_those_of_the_page():

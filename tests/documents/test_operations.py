@@ -161,6 +161,7 @@ class World:
                 (STEM, self.stem), ("/var/lib/hl7-inetd", str(self.store)), ("/etc/hl7-inetd", str(self.etc)),
                 ("/backup", str(self.backup)), ("/usr/share/hl7-inetd/templates", str(SOURCE / "templates")),
                 ("/tcp/127.0.0.1/5123", f"/tcp/127.0.0.1/{self.port}"), (":5123", f":{self.port}"),
+                ("/usr/share/doc/hl7-inetd", str(BUILD / "packaging")),
                 *((f"/usr/sbin/hl7-{name}", f"{BUILD}/src/{name}/hl7-{name}") for name in PROGRAMS)):
             command = command.replace(there, here)
         return re.sub(r"(?<=[ ])127\.0\.0\.1(?= |$)", f"127.0.0.1:{self.port}", command)
@@ -519,6 +520,9 @@ def scanner(w):
     w.next()
     assert w.next().split() == ["NEEDED", "libc.so.6"]
     assert sorted(w.next().split()) == sorted(["NEEDED", "libc.so.6", "NEEDED", "libsystemd.so.0"])
+    said = w.next()
+    assert '"hl7-receive"' in said and "rabbitmq" not in said, said
+    assert (BUILD / "packaging/hl7-inetd.vex.cdx.json").exists()
 
 
 @trouble("SUPPORT")

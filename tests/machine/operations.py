@@ -13,7 +13,6 @@ NEED_SYSTEMD = ("systemctl", "journalctl", "openssl s_client", "install -m 0640 
 
 DOWN, REFUSED, AWAY = ("4039871389bc45b5baf6d25b7a5424e1", "79eaa9f12c994ade8edd3378c5813106",
                        "191f600564834636b520660e559642c1")
-RECEIVERS = "journalctl -t hl7-receive"
 
 
 def commands(page):
@@ -60,10 +59,10 @@ SYSTEM = {
     "A destination gets messages twice": [
         ("journalctl -t hl7-forward -o verbose HL7_CONTROL_ID=MSG00001", "HL7_TRIES=")],
     "A message was refused": [
-        (f"{RECEIVERS} -p warning -o verbose HL7_CONTROL_ID=MSG00001", "HL7_TEMPLATE=ris.hl7t")],
+        ("journalctl -t hl7-receive -p warning -o verbose HL7_CONTROL_ID=MSG00001", "HL7_TEMPLATE=ris.hl7t")],
     "A sender gets no answer, or sends again": [
-        (f"{RECEIVERS} --since -1h HL7_PEER=10.20.1.5", "No entries"),
-        (f"{RECEIVERS} --since -1h HL7_ACK_DELIVERED=no", None)],
+        ("journalctl --since -1h -t hl7-receive HL7_PEER=10.20.1.5", "No entries"),
+        ("journalctl --since -1h -t hl7-receive HL7_ACK_DELIVERED=no", None)],
     "Nobody can connect": [
         ("systemctl status hl7-receive.socket", "Address already in use"),
         ("systemctl list-sockets 'hl7-*'", None),
@@ -71,7 +70,7 @@ SYSTEM = {
         ("systemctl enable --now hl7-receive.socket", "^$"),
         ("systemctl show hl7-receive.socket -p IPAddressAllow -p IPAddressDeny", "IPAddressAllow="),
         (f"journalctl MESSAGE_ID={AWAY} --since -1h", "hl7-receive"),
-        (f"{RECEIVERS} --since -1h -n 20", "--no-such-option")],
+        ("journalctl --since -1h -t hl7-receive -n 20", "--no-such-option")],
     "Too many connections": [
         ("systemctl show hl7-receive.socket -p NConnections -p NRefused -p NAccepted", "NConnections=1\n"),
         ("systemctl list-units 'hl7-receive@*.service'", r"127\.0\.0\.1"),
@@ -107,7 +106,7 @@ SYSTEM = {
         ("journalctl -u hl7-queue-expire.service -n 5", "removed 0 received")],
     "SUPPORT": [
         ("systemctl --version", r"^systemd \d+"),
-        ("journalctl -t hl7-receive -t hl7-forward --since -2h -o verbose >hl7-inetd.log", "^$"),
+        ("journalctl --since -2h -t hl7-receive -t hl7-forward -o verbose >hl7-inetd.log", "^$"),
         ("systemctl cat 'hl7-*' >hl7-inetd.units", "^$")],
 }
 
@@ -188,6 +187,7 @@ class Walk:
         g.output("systemctl", "stop", g.SOCKET)
         with g.socket.create_server(("0.0.0.0", g.PORT)):
             g.run("systemctl", "start", g.SOCKET)
+            self.told("-u", g.SOCKET, "--grep=Address already in use")
             self.run("Nobody can connect", last=3)
         g.run("systemctl", "reset-failed")
         self.run("Nobody can connect", first=3, last=5)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Boots clean Debian trees with systemd-nspawn and runs guest.py in them.
+"""Boots clean Debian trees with systemd-nspawn and runs guest.py, or upgrade.py, in them.
 
 A pristine tree of each suite is made once with debootstrap and cached. Every boot sees it through
 an overlay whose upper layer is a tmpfs, in mount and process namespaces of its own: when the
 process we started ends, however it ends, all others and the mounts are gone too. What is shared
-with the host is one folder: the list of wanted checks, guest.py, the results and the journal.
+with the host is one folder: the list of wanted checks, guest.py and upgrade.py, the results and the
+journal.
 
 Environment:
   HL7_BUILD_DIR        a finished build, configured with --prefix=/usr (default: ../../build)
@@ -37,6 +38,12 @@ BOOTED = ["dbus", "haproxy", "libsystemd0", "man-db", "openssl", "procps", "pyth
           "systemd", "systemd-sysv"]
 BUILDER = ["gcc", "libc6-dev", "libsystemd-dev", "meson", "pkgconf"]
 
+# For machines that build and install the packages themselves and have no network: what packaging/install and the first
+# commands of README.md would fetch is there
+INSTALLER = [*BOOTED, "build-essential", "debhelper", "librabbitmq-dev", "libsystemd-dev", "meson", "pkgconf",
+             "po-debconf", "prometheus-node-exporter", "sudo"]
+SYSTEMD_PC = {"bookworm": [], "trixie": ["systemd-dev"]}    # a package of its own only since Debian 13
+
 TEST_UNIT = """\
 [Unit]
 Description=The checks, after a complete boot; the machine is switched off behind them
@@ -46,7 +53,7 @@ SuccessAction=exit
 FailureAction=exit
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 /run/machine/guest.py /run/machine
+ExecStart=/usr/bin/python3 /run/machine/{program} /run/machine
 """
 
 # $1 pristine tree, $2 mount point
@@ -57,12 +64,12 @@ mkdir "$top/upper" "$top/work" "$top/root"
 mount -t overlay -o lowerdir="$tree",upperdir="$top/upper",workdir="$top/work" overlay "$top/root"
 """
 
-# $STAGE what "meson install" wrote, $SHARED the folder shared with the host, $CGROUPS one control
+# $STAGE what "meson install" wrote, or the source tree, $SHARED the folder shared with the host, $CGROUPS one control
 # group per hierarchy, $FILTERS options. The account is made as a package's postinst makes it
 BOOT = OVERLAY + """\
 for group in $CGROUPS; do echo $$ >"$group/cgroup.procs"; done
 tar -C "$STAGE" -c . | tar -C "$top/root" -x --keep-directory-symlink --no-overwrite-dir
-chroot "$top/root" systemd-sysusers
+[ ! -e "$STAGE/usr/sbin/hl7-receive" ] || chroot "$top/root" systemd-sysusers
 cp "$SHARED/machine-test.service" "$top/root/etc/systemd/system/"
 mkdir -p "$top/root/var/log/journal"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
@@ -146,10 +153,9 @@ def mirror():
     return []
 
 
-def pristine(suite, packages):
-    """The cached tree of a suite with these packages, made now if there is none."""
+def pristine(suite, kind, packages):
+    """The cached tree of a suite with these packages, made now if there is none of this kind."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    kind = "boot" if packages is BOOTED else "build"
     digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
     tree = CACHE / f"{suite}-{kind}-{digest}"
     with open(CACHE / "lock", "w") as lock:
@@ -184,7 +190,7 @@ def install(suite, tree, work):
         command = ["env", f"DESTDIR={stage}", "meson", "install", "-C", BUILD, "--no-rebuild"]
     else:
         (work / "compile").mkdir()
-        command = script(COMPILE, pristine(suite, BUILDER), work / "compile",
+        command = script(COMPILE, pristine(suite, "build", BUILDER), work / "compile",
                          SOURCE=SOURCE, STAGE=stage)
     with open(log, "w") as out:
         done = subprocess.run(command, stdout=out, stderr=out, timeout=300)
@@ -193,6 +199,15 @@ def install(suite, tree, work):
                            f"configured with --prefix=/usr?):\n{log.read_text()[-3000:]}")
     if here:
         install_units(suite, stage, work / "units")
+    return stage
+
+
+def copy_source(work):
+    """The source tree without what was built in it, in a folder that stands for a machine's root."""
+    stage = work / "stage"
+    shutil.copytree(SOURCE, stage / "root/hl7-inetd", ignore=lambda folder, names: [
+        name for name in names if name in (".git", "node_modules", "__pycache__")
+        or (pathlib.Path(folder) == SOURCE and name.startswith("build"))])
     return stage
 
 
@@ -247,6 +262,13 @@ def remove_group(group):
 class Machine:
     """One boot of one suite with its checks; a context manager that leaves nothing behind."""
 
+    program = "guest.py"
+
+    def make(self):
+        """(tree, what is put into it)"""
+        tree = pristine(self.suite, "boot", BOOTED)
+        return tree, install(self.suite, tree, self.work)
+
     def __init__(self, suite, checks):
         self.suite, self.checks = suite, checks
         self.process = None
@@ -260,12 +282,12 @@ class Machine:
             self.shared = self.work / "shared"
             (self.shared / "journal").mkdir(parents=True)
             (self.work / "top").mkdir()
-            for name in "guest.py", "operations.py":
-                shutil.copy(HERE / name, self.shared)
+            for program in {"guest.py", "operations.py", self.program}:
+                shutil.copy(HERE / program, self.shared)
             (self.shared / "wanted.json").write_text(json.dumps(self.checks))
-            (self.shared / "machine-test.service").write_text(TEST_UNIT)
-            self.tree = pristine(self.suite, BOOTED)
-            self.stage = install(self.suite, self.tree, self.work)
+            unit = TEST_UNIT.format(program=self.program)
+            (self.shared / "machine-test.service").write_text(unit)
+            self.tree, self.stage = self.make()
             name = f"hl7-machine-{self.suite}-{os.getpid()}"
             groups = stack.enter_context(control_groups(name))
             stack.callback(self.kill)
@@ -314,6 +336,16 @@ class Machine:
              self.shared / "journal"], stdout=subprocess.PIPE, text=True).stdout
         console = (self.work / "console").read_text(errors="replace")
         return journal or re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console)[-4000:]
+
+
+class Installer(Machine):
+    """A machine with the source tree, which builds, installs and upgrades its packages."""
+
+    program = "upgrade.py"
+
+    def make(self):
+        packages = INSTALLER + SYSTEMD_PC[self.suite]
+        return pristine(self.suite, "install", packages), copy_source(self.work)
 
 
 def run(machines):

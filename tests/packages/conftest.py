@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""Paths and builds that the tests of the packages share."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "machine"))
+
+import pytest
+
+import debs
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """built(SUITE): the folder of its packages; all are built at the first call."""
+    folder = tmp_path_factory.mktemp("packages")
+    results = debs.build_all(folder)
+
+    def of(suite):
+        if reason := debs.why_not(suite):
+            pytest.skip(reason)
+        assert not results[suite], results[suite]
+        return folder / suite
+    return of

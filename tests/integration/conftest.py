@@ -199,14 +199,14 @@ def namespace(start):
 @pytest.fixture
 def journal(namespace):
     """A journal's socket in a namespace of its own: journal.entries(n) waits for so many, but for
-    what is told of the sandbox, which journal.sandbox() waits for."""
+    what is told of the sandbox, which journal.sandbox() waits for. The catalog has each of them."""
     namespace.run("mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/journal")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(str(namespace.path("/run/systemd/journal/socket")))
         s.settimeout(hl7test.PATIENCE)
 
         def read():
-            entry = hl7test.parse_entry(s.recv(65536))
+            entry = hl7test.check_explained(hl7test.parse_entry(s.recv(65536)))
             return entry if entry["MESSAGE_ID"] != hl7test.SANDBOX_ID else read()
 
         def entries(n):
@@ -218,7 +218,7 @@ def journal(namespace):
                 read()
 
         def sandbox():
-            entry = hl7test.parse_entry(s.recv(65536))
+            entry = hl7test.check_explained(hl7test.parse_entry(s.recv(65536)))
             return entry if entry["MESSAGE_ID"] == hl7test.SANDBOX_ID else sandbox()
 
         namespace.entries, namespace.no_more, namespace.sandbox = entries, no_more, sandbox

@@ -317,6 +317,29 @@ def parse_entry(data):
     return fields
 
 
+def catalog():
+    """{MESSAGE_ID: its text} of the journal's catalog."""
+    text = (SOURCE / "src/journal/hl7-inetd.catalog").read_text(encoding="utf-8")
+    return {block[:32]: block[33:] for block in re.split(r"(?m)^-- (?=[0-9a-f]{32}$)", text)[1:]}
+
+
+CATALOG = catalog()
+
+# What its texts speak of, and only some of the entries have; and what the journal itself adds
+SOMETIMES = {"HL7_STORE_NAME", "HL7_ERROR", "HL7_SANDBOX_MISSING", "HL7_PEER"}
+OF_THE_JOURNAL = {"_SYSTEMD_UNIT"}
+SETTINGS = {"HL7_QUEUE_EXPIRE_OPTIONS"}
+
+
+def check_explained(entry):
+    """What journalctl -x says of an entry speaks of fields that it has."""
+    text = CATALOG[entry["MESSAGE_ID"]]
+    used = set(re.findall(r"@(\w+)@", text)) - OF_THE_JOURNAL
+    named = set(re.findall(r"\bHL7_[A-Z_]+\b", text)) - SOMETIMES - SETTINGS
+    assert used | named <= set(entry), ((used | named) - set(entry), entry)
+    return entry
+
+
 # --- processes --------------------------------------------------------------------------------
 
 class Process:
@@ -480,6 +503,23 @@ def missing(reason):
     pytest.skip(reason)
 
 
+def journal_file(tmp_path, entries):
+    """A journal file with these entries."""
+    tool = pathlib.Path("/lib/systemd/systemd-journal-remote")
+    if not tool.exists():
+        missing("systemd-journal-remote is not installed")
+    text = "".join(
+        "".join(f"{k}={v}\n" for k, v in {
+            "__REALTIME_TIMESTAMP": 1700000000000000 + n, "__MONOTONIC_TIMESTAMP": 1000 + n,
+            "_BOOT_ID": "0123456789abcdef0123456789abcdef", **entry}.items()) + "\n"
+        for n, entry in enumerate(entries))
+    (tmp_path / "export").write_text(text)
+    path = tmp_path / "test.journal"
+    subprocess.run([tool, "-o", path, tmp_path / "export"], check=True, capture_output=True,
+                   timeout=PATIENCE)
+    return path
+
+
 # --- a listener of our own ------------------------------------------------------------------------
 
 def answer_to(payload, code="AA", control_id=None, end=CR):
@@ -493,10 +533,10 @@ def answer_to(payload, code="AA", control_id=None, end=CR):
 class Server:
     """Runs handler(server, peer, number of the connection) for each connection, in a thread."""
 
-    def __init__(self, handler, host="127.0.0.1"):
+    def __init__(self, handler, host="127.0.0.1", port=0):
         self.handler = handler
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, 0), backlog=64, family=family)
+        self.listener = socket.create_server((host, port), backlog=64, family=family)
         self.port = self.listener.getsockname()[1]
         self.lock = threading.Lock()
         self.received = []     # payloads, in the order in which they came

@@ -16,7 +16,7 @@ import time
 import pytest
 
 import hl7test
-from hl7test import BUILD, EXIT_NO_INPUT, EXIT_USAGE, environment, message, missing, need
+from hl7test import BUILD, EXIT_NO_INPUT, EXIT_USAGE, environment, journal_file, message, missing, need
 
 QUEUE = BUILD / "src" / "queue" / "hl7-queue"
 HOUR, DAY = 3600, 86400
@@ -428,23 +428,6 @@ def test_trace_tells_nothing_of_the_patient(queue, take):
     take(message("ID1"))
     text = queue("trace", "ID1", "--no-journal").text + queue("list").text + queue("why", "ID1").text
     assert not any(canary in text for canary in hl7test.CANARIES)
-
-
-def journal_file(tmp_path, entries):
-    """A journal file with these entries."""
-    tool = pathlib.Path("/lib/systemd/systemd-journal-remote")
-    if not tool.exists():
-        missing("systemd-journal-remote is not installed")
-    text = "".join(
-        "".join(f"{k}={v}\n" for k, v in {
-            "__REALTIME_TIMESTAMP": 1700000000000000 + n, "__MONOTONIC_TIMESTAMP": 1000 + n,
-            "_BOOT_ID": "0123456789abcdef0123456789abcdef", **entry}.items()) + "\n"
-        for n, entry in enumerate(entries))
-    (tmp_path / "export").write_text(text)
-    path = tmp_path / "test.journal"
-    subprocess.run([tool, "-o", path, tmp_path / "export"], check=True, capture_output=True,
-                   timeout=hl7test.PATIENCE)
-    return path
 
 
 def test_trace_of_the_journal(queue, take, store, tmp_path):

@@ -3,11 +3,13 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "cli/options.h"
+#include "net/notify.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* sysexits.h: some messages still wait. */
@@ -29,6 +31,9 @@
 /* A message that is due again goes before new ones, but after so many that were delivered: however
  * many are due, the others have their turn. */
 #define PASS_DONE_LEAST 100
+
+/* The line of "systemctl status" is written so often at most while nothing but figures changes. */
+#define STATUS_PAUSE_USEC USEC_PER_SEC
 
 /* Of one pass: messages that are tried again, and nothing is heard. Those behind wait for the next
  * pass, and new ones have their turn. */
@@ -119,6 +124,53 @@ next_look(struct drain *d)
 
 /* --- what is known of the destination -------------------------------------------------------- */
 
+#define TIME_BYTES 32
+
+static const char *
+format_time(usec_t at, char ret[TIME_BYTES])
+{
+	time_t seconds = (time_t)(at / USEC_PER_SEC);
+	struct tm tm;
+
+	if (at == 0 || !localtime_r(&seconds, &tm) || strftime(ret, TIME_BYTES, "%F %T", &tm) == 0)
+		return "never";
+	return ret;
+}
+
+static void
+write_status(const struct drain *d)
+{
+	char text[STATE_ERROR_BYTES + 384], doing[STATE_ERROR_BYTES + 128] = "nothing waits";
+	const struct state *s = &d->state;
+	char since[TIME_BYTES], last[TIME_BYTES];
+
+	if (s->kind == STATE_DELIVERING)
+		(void)snprintf(doing, sizeof(doing), "%zu waiting, delivering", d->n_left);
+	else if (s->kind == STATE_DOWN)
+		(void)snprintf(doing, sizeof(doing), "%zu waiting, destination down since %s (%s)",
+			d->n_left, format_time(s->since_usec, since), s->last_error);
+	(void)snprintf(text, sizeof(text),
+		"%s: %s; %llu delivered in all, the last %s; %llu failed", d->options->name, doing,
+		(unsigned long long)s->n_delivered, format_time(s->last_delivery_usec, last),
+		(unsigned long long)s->n_failed);
+	notify_status(d->notify, text);
+}
+
+/* Each change, and figures once in STATUS_PAUSE_USEC. */
+static void
+tell_status(struct drain *d)
+{
+	usec_t now = clock_monotonic_usec();
+
+	if (d->notify < 0)
+		return;
+	if (d->notified == d->state.kind && now - d->notified_usec < STATUS_PAUSE_USEC)
+		return;
+	write_status(d);
+	d->notified = d->state.kind;
+	d->notified_usec = now;
+}
+
 static void
 set_state(struct drain *d, enum state_kind kind)
 {
@@ -126,6 +178,7 @@ set_state(struct drain *d, enum state_kind kind)
 		d->state.since_usec = clock_realtime_usec();
 	d->state.kind = kind;
 	state_write(d->state_fd, &d->state);
+	tell_status(d);
 }
 
 static void
@@ -204,6 +257,7 @@ finish(struct drain *d, struct work *w)
 	int r = remove_delivered(d, w->entry);
 
 	release(d, w);
+	d->n_left--;
 	d->state.n_delivered++;
 	d->state.last_delivery_usec = clock_realtime_usec();
 	set_state(d, STATE_DELIVERING);
@@ -236,6 +290,7 @@ give_up(struct drain *d, struct work *w)
 	buffer_deinit(&reason);
 	if (r < 0)
 		return r;
+	d->n_left--;
 	release(d, w);
 	d->state.n_failed++;
 	note_error(d, w->delivery.error, STATE_DELIVERING);
@@ -552,6 +607,7 @@ run_pass(struct drain *d, const struct queue_list *list, struct pass *pass)
 	size_t i;
 	int r;
 
+	d->n_left = list->n;
 	for (i = 0; i < list->n && !asked_to_stop(); i++) {
 		r = step(d, &list->items[i], pass);
 		if (r < 0)

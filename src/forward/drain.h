@@ -36,6 +36,12 @@ struct drain {
 	struct store_entry_name undone;
 	bool has_undone;
 
+	/* the line of systemctl status */
+	int notify;               /* of net/notify.h, or -1 */
+	usec_t notified_usec;     /* when it was told last */
+	enum state_kind notified; /* and of what */
+	size_t n_left;            /* in the queue, of those that the last look found */
+
 	bool failing;     /* our own side did in the last pass */
 	size_t n_foreign; /* files in the queue that are none of ours */
 

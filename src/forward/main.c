@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "forward/drain.h"
 #include "net/dial.h"
+#include "net/notify.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -164,6 +165,7 @@ run(const struct options *o)
 		.state_fd = -1,
 		.watch = -1,
 		.signals = -1,
+		.notify = notify_open(),
 		.message = BUFFER_INIT(o->max_message_bytes),
 	};
 	int status;
@@ -177,6 +179,7 @@ run(const struct options *o)
 	cleanup_close(&d.watch);
 	cleanup_close(&d.signals);
 	cleanup_close(&d.state_fd);
+	cleanup_close(&d.notify);
 	queue_close(&d.queue);
 	return status;
 }

@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "listen/process.h"
 #include "net/inherit.h"
+#include "net/notify.h"
 #include "receive/confine.h"
 #include "receive/session.h"
 #include "receive/supervisor.h"
@@ -117,6 +118,7 @@ receive(struct session *s, const struct inherited *in)
 		connection_names(&s->connection, &s->names);
 		return serve(s, false);
 	}
+	supervisor.notify = notify_open();
 	if (!confine_listener(s->options, &s->reporter))
 		return EXIT_OS;
 	r = supervisor_run(&supervisor, &s->connection);

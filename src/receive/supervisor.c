@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "receive/supervisor.h"
 #include "base/cleanup.h"
+#include "net/notify.h"
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A flood of refused connections is told once in this time, with their number. */
 #define TELL_PAUSE_USEC USEC_PER_SEC
+
+/* The line of "systemctl status" is written so often at most. */
+#define STATUS_PAUSE_USEC USEC_PER_SEC
 
 /* When the system has no descriptor or process left for a connection, which waits meanwhile. */
 #define SYSTEM_PAUSE_USEC (100 * USEC_PER_MSEC)
@@ -36,7 +42,51 @@ struct state {
 		usec_t told_usec;              /* when it was told last */
 		struct connection_names names; /* of the last one */
 	} refused[REFUSED_N];
+	struct status {
+		bool old;                    /* something has changed since it was told */
+		usec_t told_usec;            /* when that was */
+		uint64_t n_taken, n_refused; /* connections, since the start */
+		usec_t last_usec;            /* CLOCK_REALTIME of the last that was taken */
+	} status;
 };
+
+/* --- the line of systemctl status ------------------------------------------------------------ */
+
+/* Numbers of connections: what is in them only their processes know. */
+static void
+write_status(const struct state *st)
+{
+	time_t last = (time_t)(st->status.last_usec / USEC_PER_SEC);
+	char text[160], at[32] = "never";
+	struct tm tm;
+
+	if (last)
+		(void)strftime(at, sizeof(at), "%F %T", localtime_r(&last, &tm));
+	(void)snprintf(text, sizeof(text),
+		"%sconnections: %zu open, %llu since the start, the last %s, %llu refused",
+		st->stopping ? "stopping: " : "", st->n, (unsigned long long)st->status.n_taken, at,
+		(unsigned long long)st->status.n_refused);
+	notify_status(st->s->notify, text);
+}
+
+static void
+tell_status(struct state *st)
+{
+	usec_t now = clock_monotonic_usec();
+
+	if (!st->status.old || now - st->status.told_usec < STATUS_PAUSE_USEC)
+		return;
+	write_status(st);
+	st->status.old = false;
+	st->status.told_usec = now;
+}
+
+/* Nobody is woken to tell where nobody listens. */
+static void
+note_change(struct state *st)
+{
+	st->status.old = st->s->notify >= 0;
+}
 
 /* --- connections that are not taken ---------------------------------------------------------- */
 
@@ -101,10 +151,15 @@ hand_over(struct state *st, struct connection *c, const struct connection_names 
 	connection_close(c);
 	if (pid < 0) {
 		st->refused[REFUSED_NO_PROCESS].n++;
+		st->status.n_refused++;
+		note_change(st);
 		st->paused_until = deadline_in(SYSTEM_PAUSE_USEC);
 		return 0;
 	}
 	st->children[st->n++] = (struct child){ pid, *names };
+	st->status.n_taken++;
+	st->status.last_usec = clock_realtime_usec();
+	note_change(st);
 	return 0;
 }
 
@@ -125,6 +180,7 @@ forget(struct state *st, pid_t pid, int status)
 		st->crashed |= WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM;
 	}
 	st->children[i] = st->children[--st->n];
+	note_change(st);
 	if (st->n == 0)
 		st->idle_deadline = deadline_in(s->options->idle_exit_usec);
 }
@@ -176,6 +232,8 @@ take(struct state *st, int listener, struct connection *ret)
 	if (why != REFUSED_N) {
 		st->refused[why].n++;
 		st->refused[why].names = names;
+		st->status.n_refused++;
+		note_change(st);
 		connection_close(&c);
 		return 0;
 	}
@@ -203,6 +261,8 @@ next_deadline(const struct state *st)
 		next = st->idle_deadline;
 	if (st->paused_until && st->paused_until < next)
 		next = st->paused_until;
+	if (st->status.old && st->status.told_usec + STATUS_PAUSE_USEC < next)
+		next = st->status.told_usec + STATUS_PAUSE_USEC;
 	for (i = 0; i < REFUSED_N; i++)
 		if (st->refused[i].n && st->refused[i].told_usec + TELL_PAUSE_USEC < next)
 			next = st->refused[i].told_usec + TELL_PAUSE_USEC;
@@ -245,8 +305,10 @@ serve_connections(struct state *st, struct connection *ret)
 		for (i = 1; r == 0 && i <= st->s->inherited->n_listeners; i++)
 			if (polled[i].revents && !st->stopping && !st->crashed)
 				r = take(st, polled[i].fd, ret);
-		if (r == 0)
+		if (r == 0) {
 			tell_refused(st);
+			tell_status(st);
+		}
 		if (st->n == 0 && deadline_left(st->idle_deadline) == 0)
 			break;
 	}
@@ -273,6 +335,7 @@ stop_children(struct state *st)
 	usec_t deadline = deadline_in(timeout);
 	size_t i;
 
+	write_status(st);
 	wait_for_children(st, timeout < STOP_GRACE_USEC ? deadline : deadline_in(STOP_GRACE_USEC));
 	for (i = 0; i < st->n; i++)
 		(void)kill(st->children[i].pid, SIGTERM);
@@ -310,8 +373,12 @@ supervisor_run(const struct supervisor *s, struct connection *ret)
 	if (!st.children)
 		return -ENOMEM;
 	st.idle_deadline = deadline_in(s->options->idle_exit_usec);
+	note_change(&st);
+	tell_status(&st);
 	r = serve_connections(&st, ret);
 	close_listeners(&st);
+	if (r == SUPERVISOR_E_CONNECTION && s->notify >= 0)
+		(void)close(s->notify); /* what a child says of the service would be believed */
 	if (r == SUPERVISOR_E_CONNECTION)
 		return r; /* what is not touched stays the parent's, and costs nothing */
 	if (r == 0 && st.stopping)

@@ -24,6 +24,7 @@ struct supervisor {
 	const struct reporter *reporter;
 	struct templates *templates;    /* refreshed for each connection */
 	struct connection_names *names; /* a child's connection's */
+	int notify;                     /* of net/notify.h, or -1 */
 };
 
 /* Serves until it is idle for long enough, SIGTERM, or a child's crash: 0, in the parent. Children

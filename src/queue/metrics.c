@@ -162,6 +162,16 @@ print_gauge(FILE *out, const char *name, const char *unit, const char *text, uin
 	(void)fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
 
+/* Nothing where there was none. */
+static void
+print_timestamp(FILE *out, const char *name, const char *text, usec_t at)
+{
+	print_family(out, name, "gauge", "seconds", text);
+	if (at)
+		(void)fprintf(out, "%s %" PRIu64 ".%06" PRIu64 "\n", name, at / USEC_PER_SEC,
+			at % USEC_PER_SEC);
+}
+
 static void
 print_usage(FILE *out, const struct usage *u)
 {
@@ -169,6 +179,10 @@ print_usage(FILE *out, const struct usage *u)
 		"Messages that are kept in received/.", u->n_received);
 	print_gauge(out, "hl7_rejected_messages", "messages",
 		"Messages that are kept in rejected/.", u->n_rejected);
+	print_timestamp(out, "hl7_received_last_timestamp_seconds",
+		"When the youngest message in received/ came.", u->last_received_usec);
+	print_timestamp(out, "hl7_rejected_last_timestamp_seconds",
+		"When the youngest message in rejected/ came.", u->last_rejected_usec);
 	print_gauge(out, "hl7_store_free_bytes", "bytes",
 		"What is free on the store's file system.", u->free_bytes);
 	if (u->inodes > 0)

@@ -314,7 +314,7 @@ def test_figures_in_manual():
     source = (SOURCE / "src/queue/metrics.c").read_text(encoding="utf-8")
     names = {name + ("_total" if kind == "counter" else "")
              for name, kind in re.findall(r'"(hl7_\w+)", "(gauge|counter)"', source)}
-    names |= set(re.findall(r'print_gauge\(out, "(hl7_\w+)"', source))
+    names |= set(re.findall(r'print_(?:gauge|timestamp)\(out, "(hl7_\w+)"', source))
     assert len(names) > 10
     figures = section(PROGRAMS["queue"].read_text(encoding="utf-8"), "FIGURES")
     assert set(re.findall(r"\bhl7_\w+", figures)) == names

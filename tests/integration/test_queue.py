@@ -383,6 +383,8 @@ def test_metrics(queue, take, store, tmp_path):
     assert ("hl7_forward_up", "pacs") not in values
     assert values["hl7_received_messages", None] == 2
     assert values["hl7_rejected_messages", None] == 1
+    for name in "received", "rejected":
+        assert 0 <= time.time() - values[f"hl7_{name}_last_timestamp_seconds", None] < 100
     assert values["hl7_store_free_bytes", None] > 0
     assert values["hl7_build_info", None] == 1
 
@@ -396,6 +398,17 @@ def test_metrics(queue, take, store, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     queue("metrics", f"--output={tmp_path}/fifo", status=hl7test.EXIT_IO)
     assert (tmp_path / "fifo").is_fifo(), "a device stays what it is"
+
+
+def test_last_messages_in_figures(queue, take, store):
+    """The youngest that is kept, whatever else lies there; none, no figure."""
+    take(message("ID1"))
+    age(store, 2 * HOUR)
+    (store.path / "received" / "zzz.hl7").touch()
+    (store.path / "received" / "zzz.txt").touch()
+    values = parse_metrics(queue("metrics").text)
+    assert ("hl7_rejected_last_timestamp_seconds", None) not in values
+    assert 2 * HOUR - 5 < time.time() - values["hl7_received_last_timestamp_seconds", None] < 2 * HOUR + 100
 
 
 def test_metrics_for_the_older_parser(queue, take):

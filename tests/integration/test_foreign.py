@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Foreign clients against hl7-receive, foreign servers against hl7-send.
 
-Of python3-hl7 and of three npm packages, whose versions are in package.json.
+Of python3-hl7 and of three npm packages, whose versions are in package.json. These are the ones that run with the
+sanitizers too; tests/interoperability has more of them, and what they are tried with.
 
   HL7_NODE     the node to run (default: node)
   HL7_NPM_DIR  where the npm packages of package.json are, or are installed to (default: a folder in
@@ -39,7 +40,7 @@ def install(folder):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / "package.json", folder)
         line = [npm, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(line, cwd=folder, timeout=120, check=True, text=True, capture_output=True,
+        subprocess.run(line, cwd=folder, timeout=240, check=True, text=True, capture_output=True,
                        stdin=subprocess.DEVNULL)
         (folder / "node_modules" / "complete").touch()
     except subprocess.CalledProcessError as e:
@@ -61,6 +62,7 @@ def node():
     def line(script, *arguments):
         return [program, HERE / "foreign" / script, *arguments]
 
+    line.program = program
     line.env = environment(NODE_PATH=str(folder / "node_modules"))
     return line
 
@@ -115,7 +117,7 @@ def send_to(run, port, tmp_path, *options):
 
 
 def ids_read_by(process, n):
-    return [process.popen.stdout.readline().decode().strip() for _ in range(n)]
+    return [process.popen.stdout.readline().decode().split(" ")[0].strip() for _ in range(n)]
 
 
 @pytest.mark.skipif(not SEND.exists(), reason=f"{SEND} is not built")

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""Foreign clients, servers and inetds, each with a version of its own, and what they are tried with; the traffic as
+tshark reads it; the table of all that.
+
+    /usr/bin/python3 -m pytest tests/interoperability
+
+Environment, beside that of tests/integration:
+  HL7_INTEROPERABILITY_DIR    where interoperability.md, .json and .pcapng are written (default: interoperability/ in
+                              the build folder)
+  HL7_INTEROPERABILITY_WRITE  when set, README.md's table is written anew, else it is compared
+"""
+import os
+import platform
+import shutil
+import subprocess
+
+import pytest
+
+import peers
+import table as tables
+import wire as wires
+from forwardtest import FORWARD, NAME, QUICK, Queue
+from hl7test import CR, SEND, acks, frame, message, message_of, need, wait_until
+
+N = 5
+LARGE = 1 << 20
+NOTES = {"UTF-8": "\u00c4\u03a9\u0416\u6f22\U0001fac0"}  # two, three and four bytes
+LATE_MSEC = 1500
+
+
+def payload(i, scenario="one"):
+    """Message number i; only UTF-8's has other characters than ASCII, as not every dissector can read them."""
+    extra = [f"NTE|1||{NOTES.get(scenario, 'plain')}"]
+    fields = {"version": "2.5.1", "charset": "UNICODE UTF-8", "extra": extra}
+    if scenario == "large":
+        return message_of(LARGE, f"ID{i}", **fields)
+    made = message(f"ID{i}", **fields)
+    # a converter will miss what the patient is known by
+    return made.replace(b"CANARYID^^^HOSP^MR", b"") if scenario == "refused" else made
+
+
+def payloads(scenario):
+    return [payload(i, scenario) for i in range(N if scenario in ("kept", "forward") else 1)]
+
+
+CONVERSION = r"""{to ris}
+MSH|^~\&|{MSH-3}|{MSH-4}|{MSH-5}|{MSH-6}|{MSH-7}||{MSH-9}|{MSH-10}|P|2.5
+PID|1||{PID-3.1:required}
+"""
+
+
+@pytest.fixture
+def receiver(command, tmp_path):
+    """The command line for a scenario."""
+
+    def receiver(scenario, *options):
+        more = [*options, "--messages=0"] if scenario == "kept" else [*options]
+        if scenario == "refused":
+            (tmp_path / "convert.d").mkdir()
+            (tmp_path / "convert.d" / "ris.hl7t").write_text(CONVERSION, encoding="utf-8")
+            more.append(f"--convert-templates={tmp_path / 'convert.d'}")
+        return command(*more)
+
+    return receiver
+
+
+def cases(role):
+    return [pytest.param(peer, s, id=f"{peer.name}-{s}")
+            for peer in peers.roles(role) for s in peers.scenarios(peer, role)]
+
+
+def is_ack(stored):
+    return stored.split(CR)[0].split(b"|")[8].startswith(b"ACK")
+
+
+# --- clients --------------------------------------------------------------------------------------
+
+def check_stored(stored, sent, scenario):
+    """What arrived is what was sent; says in which way it is not the same bytes."""
+    assert len(stored) == len(sent)
+    for got, wanted in zip(stored, sent):
+        assert got.split(b"|")[9] == wanted.split(b"|")[9]
+        assert b"CANARYNAME^CANARYGIVEN" in got
+        assert NOTES.get(scenario, "plain").encode() in got
+    if scenario == "large":
+        assert len(stored[0]) >= LARGE - 1
+    if stored == sent:
+        return []
+    if [s.rstrip(CR) for s in stored] == [s.rstrip(CR) for s in sent]:
+        return ["no CR behind a message's last segment"]
+    return ["writes messages anew"]
+
+
+@pytest.mark.parametrize("peer, scenario", cases("client"))
+def test_client(wire, table, node, run, start, receiver, store, peer, scenario):
+    """It understands each answer. It has what it needs also where we close behind the first answer, as we ship."""
+    port = wire.port()
+    start([*wire.enter, need("systemd-socket-activate"), "-a", "-l", f"127.0.0.1:{port}", *receiver(scenario)])
+    wait_until(lambda: wire.is_listening(port), "the listener")
+    sent = payloads(scenario)
+    code = "AE" if scenario == "refused" else "AA"
+    # where acknowledgements are acknowledged, they are messages too
+    most = 2 * len(sent) if peer.name == "hl7v2-net" else len(sent)
+    with table.exchange(peer, "client", scenario, port, (len(sent), most), len(sent)) as exchange:
+        done = run([*wire.enter, *peers.client(peer, port, node)], env=node.env, input=b"".join(map(frame, sent)))
+        assert done.returncode == 0, done.told
+        told = done.stdout.decode().splitlines()
+        if peer.client == "raw":
+            told = [f"{a.code} {a.control_id.decode()}" for a in acks(done.stdout)]
+        assert told == [f"{code} ID{i}" for i in range(len(sent))]
+        stored = store.messages()
+        if scenario == "refused":
+            assert [m for m in stored if not is_ack(m)] == []
+            assert len(list((store.path / "rejected").glob("*.hl7"))) == 1
+        else:
+            exchange.facts += check_stored([m for m in stored if not is_ack(m)], sent, scenario)
+
+
+# --- those that start hl7-receive -----------------------------------------------------------------
+
+# They may leave a second copy of a pipe open: its end is seen only when the process ends
+SHORT_DRAIN = "--drain-timeout=100ms"
+
+
+def send(run, wire, tmp_path, port, sent, *options):
+    files = []
+    for i, text in enumerate(sent):
+        files.append(tmp_path / f"{i}.hl7")
+        files[-1].write_bytes(text)
+    return run([*wire.enter, SEND, "--timeout=10s", *options, f"127.0.0.1:{port}", *files])
+
+
+def answered(done):
+    """MSA-1 and MSA-2 of what hl7-send has printed."""
+    return [tuple(line.split("|")[1:3]) for line in done.stdout.decode().splitlines() if line.startswith("MSA")]
+
+
+@pytest.mark.parametrize("peer, scenario", cases("host"))
+def test_host(wire, table, run, start, receiver, store, tmp_path, peer, scenario):
+    port = wire.port()
+    start([*wire.enter, *peers.host(peer, port, receiver(scenario, SHORT_DRAIN), tmp_path)])
+    wait_until(lambda: wire.is_listening(port), "the listener")
+    sent = payloads(scenario)
+    code = "AE" if scenario == "refused" else "AA"
+    with table.exchange(peer, "host", scenario, port, len(sent), len(sent)):
+        done = send(run, wire, tmp_path, port, sent, *(("--keep-open",) if scenario == "kept" else ()))
+        assert done.returncode == (1 if code == "AE" else 0), done.told
+        assert answered(done) == [(code, f"ID{i}") for i in range(len(sent))]
+        assert store.messages() == ([] if scenario == "refused" else sent)
+
+
+# --- servers --------------------------------------------------------------------------------------
+
+def serve(wire, start, node, peer, port, *answer):
+    process = start([*wire.enter, *peers.server(peer, port, node, *answer)], env=node.env, stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE)
+    assert process.popen.stdout.readline() == b"ready\n", process.log_text
+    return process
+
+
+def forward(run, wire, queue, tmp_path, port, *options):
+    """Puts nothing into the queue, and runs until it is empty."""
+    return run([*wire.enter, FORWARD, f"--store={queue.store}", f"--destinations={tmp_path}", *QUICK, *options,
+                f"--to=mllp://127.0.0.1:{port}", NAME])
+
+
+def read_by(process, n):
+    return [process.popen.stdout.readline().decode().strip() for _ in range(n)]
+
+
+def as_read(scenario, n):
+    return [f"ID{i} {NOTES.get(scenario, 'plain')}" for i in range(n)]
+
+
+@pytest.mark.parametrize("peer, scenario", [c for c in cases("server") if c.values[1] in ("one", "kept", "large", "UTF-8")])
+def test_server(wire, table, node, run, start, tmp_path, peer, scenario):
+    """hl7-send takes its answers; it has read what was sent."""
+    port = wire.port()
+    sent = payloads(scenario)
+    n = len(sent)
+    process = serve(wire, start, node, peer, port)
+    repeated = peer.repeats and scenario == "kept"
+    counts = ((1, n), (2, n * n)) if repeated else (n, n)
+    with table.exchange(peer, "server", scenario, port, *counts) as exchange:
+        done = send(run, wire, tmp_path, port, sent, *(("--keep-open",) if scenario == "kept" else ()))
+        if repeated:
+            # no answer is taken for another message's
+            assert done.returncode in (0, 3)
+            exchange.is_peculiar = True
+            exchange.facts.append("answers earlier messages of a kept connection again: forward to it with "
+                                  "`PerConnection=1`")
+        else:
+            assert (done.returncode, done.told) == (0, "")
+            assert answered(done) == [("AA", f"ID{i}") for i in range(n)]
+            assert read_by(process, n) == as_read(scenario, n)
+
+
+@pytest.mark.parametrize("peer", peers.roles("server"), ids=lambda peer: peer.name)
+def test_server_of_a_forwarder(wire, table, node, run, start, store, tmp_path, peer):
+    queue = Queue(store.path)
+    port = wire.port()
+    process = serve(wire, start, node, peer, port)
+    for text in payloads("forward"):
+        queue.put(text)
+    with table.exchange(peer, "server", "forward", port, N, N):
+        done = forward(run, wire, queue, tmp_path, port, *(("--per-connection=1",) if peer.repeats else ()))
+        assert done.returncode == 0, done.told
+        assert (queue.names(), queue.failed_names()) == ([], [])
+        assert read_by(process, N) == as_read("forward", N)
+
+
+@pytest.mark.parametrize("peer", [p for p in peers.roles("server") if "AE" in peers.scenarios(p, "server")],
+                         ids=lambda peer: peer.name)
+def test_server_that_refuses(wire, table, node, run, start, store, tmp_path, peer):
+    """hl7-send says so, hl7-forward keeps the message with the failed ones."""
+    queue = Queue(store.path)
+    port = wire.port()
+    serve(wire, start, node, peer, port, "AE")
+    with table.exchange(peer, "server", "AE", port, 2, 2):
+        done = send(run, wire, tmp_path, port, payloads("one"))
+        assert (done.returncode, answered(done)) == (1, [("AE", "ID0")])
+        entry = queue.put(payload(0))
+        done = forward(run, wire, queue, tmp_path, port, "--on-error=fail:1")
+        assert "HL7_ACK=AE" in done.told
+        assert queue.names() == [] and entry in queue.failed_names()
+
+
+@pytest.mark.parametrize("peer", [p for p in peers.roles("server") if "late" in peers.scenarios(p, "server")],
+                         ids=lambda peer: peer.name)
+def test_server_that_is_late(wire, table, node, run, start, store, tmp_path, peer):
+    """The first answer comes when nobody waits for it any more: the message is sent again."""
+    queue = Queue(store.path)
+    port = wire.port()
+    process = serve(wire, start, node, peer, port, "AA", LATE_MSEC)
+    queue.put(payload(0))
+    with table.exchange(peer, "server", "late", port, 2, (1, 2)):
+        done = forward(run, wire, queue, tmp_path, port, f"--ack-timeout={LATE_MSEC // 3}ms")
+        assert done.returncode == 0, done.told
+        assert "HL7_TRIES=2" in done.told
+        assert (queue.names(), queue.failed_names()) == ([], [])
+        assert read_by(process, 2) == as_read("late", 1) * 2
+
+
+# --- the traffic ----------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def capture(wire, table):
+    """All frames that tshark sees of the exchanges that went well, by port."""
+    wire.end()
+    captured, dropped = wire.counts()
+    assert captured and not dropped
+    ports = range(wires.FIRST_PORT, wire.next_port)
+    by_port = {e.port: [] for e in table.passed()}
+    for seen in wires.frames(wire.path, ports):
+        by_port.setdefault(seen.port, []).append(seen)
+    return by_port
+
+
+def test_tshark_sees_all_messages_and_answers(table, capture):
+    if not table.passed():
+        pytest.skip("there was no traffic: no exchange was run, or none went well")
+    for e in table.passed():
+        seen = capture[e.port]
+        messages, answers = ([f for f in seen if f.is_answer == side] for side in (False, True))
+        assert e.messages[0] <= len(messages) <= e.messages[1], e
+        assert e.answers[0] <= len(answers) <= e.answers[1], e
+        for f in seen:
+            # what comes from our programs is read to its end
+            assert f.named("MSH") and (f.is_last_ended or f.is_answer == (e.role == "server")), e
+        for f in answers:
+            assert f.field("MSA", 1) == ("AE" if e.scenario in ("AE", "refused") else "AA"), e
+            assert e.scenario != "refused" or f.named("ERR"), e
+        assert {f.field("MSA", 2) for f in answers} <= {f.field("MSH", 10) for f in messages}, e
+    table.is_read = True
+
+
+def test_what_the_traffic_shows(wire, table, capture):
+    """The peers' habits, as they stand in the table."""
+    if not table.passed():
+        pytest.skip("there was no traffic: no exchange was run, or none went well")
+    made = wires.connections(wire.path, range(wires.FIRST_PORT, wire.next_port))
+    for e in table.passed():
+        seen = capture[e.port]
+        if e.role == "client":
+            if e.scenario == "kept" and made[e.port] == N:
+                e.facts.append("a connection for each message")
+            if any(f.named("MSA") for f in seen if not f.is_answer):
+                e.facts.append("acknowledges acknowledgements: they are stored, and not answered")
+        if e.role == "server" and e.scenario == "one":
+            if any(f.field("MSH", 9).split("^")[0] != "ACK" for f in seen if f.is_answer):
+                e.facts.append("its answers are not of type ACK")
+            if not any(f.is_last_ended for f in seen if f.is_answer):
+                e.facts.append("no CR behind an answer's last segment")
+        peer, = [p for p in peers.PEERS if p.name == e.peer]
+        if peer.answers_itself and e.role == "server":
+            e.facts.append("answers AA to all, at once")
+        if peer.repeats and e.scenario == "kept":
+            messages = sum(not f.is_answer for f in seen)
+            assert len(seen) - messages > messages, f"{e}: it no longer answers messages again"
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def rows(table, node, capture):
+    if not table.complete():
+        pytest.skip("not all exchanges were run, so there is no table")
+    made = [table.row(peer, peers.version(peer, node.env["NODE_PATH"])) for peer in peers.PEERS]
+    made.append(tables.other_row("tshark", peers.program_version("tshark", "--version"),
+                                 ("reads" if table.is_read else "does not read") + " all of it as HL7"))
+    return made + [tables.other_row(name, "", why) for name, why in peers.NOT_RUN.items()]
+
+
+def test_table_is_written(rows, wire, node, capture):
+    system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    version = subprocess.run([node.program, "--version"], capture_output=True, check=True, text=True).stdout.strip()
+    tables.write(rows, {"system": system, "node": version, "frames": sum(map(len, capture.values()))})
+    shutil.copy(wire.path, tables.FOLDER)
+    if os.environ.get("HL7_INTEROPERABILITY_WRITE"):
+        tables.write_readme(rows)
+
+
+def comparable(made, names):
+    """Versions of Debian's packages differ from one Debian to another."""
+    return [r | ({} if r["peer"] in names else {"version": ""}) for r in made]
+
+
+def test_table_of_readme(rows):
+    """All but the versions of Debian's packages is the same, and those of npm's are."""
+    npm = {p.name for p in peers.PEERS if p.npm}
+    shown = tables.in_readme()
+    assert shown is not None, "README.md has no place for the table"
+    assert comparable(tables.parsed(shown), npm) == comparable(rows, npm), \
+        "write it anew: HL7_INTEROPERABILITY_WRITE=1 packaging/test interoperability"
+
+
+def test_versions_of_debian_in_readme(rows):
+    shown = {r["peer"]: r["version"] for r in tables.parsed(tables.in_readme())}
+    other = [f"{r['peer']} {r['version']} (README.md: {shown.get(r['peer'])})" for r in rows
+             if shown.get(r["peer"]) != r["version"]]
+    if other:
+        pytest.skip(f"not the versions of README.md, which are those of Debian 12: {', '.join(other)}")

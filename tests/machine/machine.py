@@ -217,7 +217,8 @@ def install_units(suite, stage, build):
                     f"-Dsystemd_version={SUITES[suite]}", build, SOURCE],
                    check=True, stdout=subprocess.DEVNULL, timeout=300)
     for unit in (build / "units").glob("hl7-*"):
-        for installed in stage.rglob(unit.name):
+        # units only: what is for tmpfiles.d has the name of what is for sysusers.d
+        for installed in stage.rglob(f"system/{unit.name}"):
             shutil.copy(unit, installed)
 
 

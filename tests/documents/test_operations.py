@@ -363,7 +363,8 @@ def certificate(w):
     def make(days):
         w.shell(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days {days} "
                 "-subj /CN=localhost -keyout key.pem -out cert.pem")
-        w.shell("cat cert.pem key.pem >/etc/hl7-inetd/tls/server.pem; cat cert.pem cert.pem >/etc/hl7-inetd/tls/clients.pem")
+        w.shell("cat cert.pem key.pem >/etc/hl7-inetd/tls/server.pem")
+        w.shell("cat cert.pem cert.pem >/etc/hl7-inetd/tls/clients.pem")
 
     need("openssl")
     make(10)

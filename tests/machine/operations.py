@@ -47,7 +47,8 @@ SYSTEM = {
     "Where is message X?": [
         ("journalctl -o verbose HL7_CONTROL_ID=MSG00001", "HL7_OUTCOME=stored")],
     "A destination is down": [
-        (f"journalctl -o verbose -n 1 MESSAGE_ID={DOWN} HL7_DESTINATION=ris", "HL7_ERROR=no connection: Connection refused"),
+        (f"journalctl -o verbose -n 1 MESSAGE_ID={DOWN} HL7_DESTINATION=ris",
+         "HL7_ERROR=no connection: Connection refused"),
         ("systemctl restart hl7-forward@ris.service", "^$")],
     "A queue grows": [
         ("systemctl status hl7-forward@ris.path", r"Active: active \(running\)"),
@@ -87,7 +88,8 @@ SYSTEM = {
         ("systemctl reload haproxy", "^$"),
         ("systemctl reload stunnel@hl7", "^$"),
         ("journalctl -u haproxy -u stunnel@hl7 --since -1h", "stunnel"),
-        ("openssl s_client -connect 127.0.0.1:2575 </dev/null 2>/dev/null | openssl x509 -noout -enddate", "notAfter=")],
+        ("openssl s_client -connect 127.0.0.1:2575 </dev/null 2>/dev/null | openssl x509 -noout -enddate",
+         "notAfter=")],
     "Upgrade, and back": [
         ("systemctl try-restart hl7-receive-wait.service", "^$")],
     "Restore": [

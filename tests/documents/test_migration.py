@@ -78,8 +78,8 @@ def test_template_without_a_warning(name, tmp_path):
 
 def paths():
     """[(Mirth's, Terser's, python-hl7's, ours)]"""
-    table = re.search(r'^\.\\" test: paths\n\.Bl -column [^\n]*\n(.*?)^\.El$', PAGE, re.M | re.S)[1]
-    return [row.split(" Ta ") for row in re.findall(r"^\.It (.*)$", table, re.M)[1:]]
+    table = re.search(r'^\.\\" test: paths\n\.Bd -literal\n(.*?)^\.Ed$', PAGE, re.M | re.S)[1]
+    return [re.split(" {2,}", row) for row in table.splitlines()[1:]]
 
 
 def address(hole):
@@ -89,7 +89,7 @@ def address(hole):
 
 
 def of_mirth(text):
-    found = re.fullmatch(r"msg\['(\w{3})'\](?:\[(\d)\])?\['\1\.(\d+)'\](?:\[(\d)\])?\['\1\.\3\.(\d)'\]", text)
+    found = re.fullmatch(r"\['(\w{3})'\](?:\[(\d)\])?\['\1\.(\d+)'\](?:\[(\d)\])?\['\1\.\3\.(\d)'\]", text)
     return found[1], int(found[2] or 0) + 1, int(found[3]), int(found[4] or 0) + 1, int(found[5])
 
 

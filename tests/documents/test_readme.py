@@ -17,10 +17,12 @@ import time
 
 import pytest
 
+import shell
+from shell import PATIENCE
+
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
 README = (SOURCE / "README.md").read_text(encoding="utf-8")
-PATIENCE = 120
 
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
 
@@ -50,10 +52,7 @@ def masked(text):
 
 
 def run(command, folder):
-    done = subprocess.run(["bash", "-c", command], cwd=folder, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
-                          check=False)
-    return done.stdout
+    return shell.run(command, folder).stdout
 
 
 @pytest.fixture(scope="module")

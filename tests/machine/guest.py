@@ -26,6 +26,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
+import examples
 import operations
 
 PORT = 5123
@@ -1561,6 +1562,11 @@ def tls_by_haproxy():
 # -- what hl7-operations(7) says to do --------------------------------------------------------
 
 operations.add(sys.modules[__name__])
+
+
+# -- the examples of the manual pages ---------------------------------------------------------
+
+examples.add(sys.modules[__name__])
 
 
 # -- running them -----------------------------------------------------------------------------

@@ -283,7 +283,7 @@ class Machine:
             self.shared = self.work / "shared"
             (self.shared / "journal").mkdir(parents=True)
             (self.work / "top").mkdir()
-            for program in {"guest.py", "operations.py", self.program}:
+            for program in {"guest.py", "operations.py", "examples.py", "../documents/manual.py", self.program}:
                 shutil.copy(HERE / program, self.shared)
             (self.shared / "wanted.json").write_text(json.dumps(self.checks))
             unit = TEST_UNIT.format(program=self.program)

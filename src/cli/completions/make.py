@@ -107,7 +107,7 @@ def bash_name(p):
 def bash_action(p, what, values=()):
     name = bash_name(p)
     if values:
-        return f"{name}_words {' '.join(values)}"
+        return f"{name}_words {' '.join(map(quoted, values))}"
     if what == DESTINATIONS and p.program == "hl7-forward":
         return (f"{name}_words \"$(printf '%s\\n' \"$folder\"/*.conf |\n"
                 "\t\t\tsed -n 's,.*/\\([A-Za-z0-9_-]*\\)[.]conf$,\\1,p')\"")

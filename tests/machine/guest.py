@@ -334,6 +334,29 @@ def journal_tells_the_message_but_not_the_patient():
     assert CANARY not in output("journalctl", "-o", "export"), "the patient's name is logged"
 
 
+def explained(*arguments):
+    return output("journalctl", "-x", "--no-pager", "-t", "hl7-receive", "-t", "hl7-forward", "-t", "hl7-queue", *arguments)
+
+
+@check
+def journalctl_explains_what_it_tells():
+    """With the catalog as it is installed: a refused message, and all that was told so far."""
+    output("journalctl", "--update-catalog")        # a package's trigger does this
+    segments = parse_ack(exchange(message("")))
+    assert segments[1][1] == "AE", segments
+    until(lambda: "no-control-id: AE sent" in explained("-n", "5"), "the entry of a refused message")
+    text = explained("-n", "5")
+    assert "Subject: A message was refused for its content" in text, text
+    assert "hl7-queue why CONTROL-ID" in text and "man:hl7-receive(8)" in text, text
+    entries = [json.loads(line) for line in output(
+        "journalctl", "-o", "json", "-t", "hl7-receive", "-t", "hl7-forward").splitlines() if line.startswith("{")]
+    text = explained()
+    told = sum("MESSAGE_ID" in entry and any(key.startswith("HL7_") for key in entry) for entry in entries)
+    assert text.count("Defined-By: hl7-inetd") >= told > 0, f"{told} entries, not all are explained"
+    assert not re.findall(r"@[A-Z_]+@", text), set(re.findall(r"@[A-Z_]+@", text))
+    return f"{told} entries"
+
+
 @check
 def hl7_send_exits_0():
     sample = pathlib.Path("/run/machine-sample.hl7")
@@ -551,6 +574,27 @@ def wait_mode_serves_many_from_one_service():
         assert_waiting_healthy("WAITFLOW-AFTER")
         assert supervisor() == pid, "the supervisor is another one"
     return f"{len(flow.sent)} messages"
+
+
+def status_line(unit):
+    """What "systemctl status" shows behind "Status:"; nothing if there is no such line."""
+    found = re.search(r'^ *Status: "(.*)"$', run("systemctl", "status", "--no-pager", "-l", unit).stdout, re.M)
+    return found[1] if found else ""
+
+
+@check
+def wait_mode_says_how_it_is():
+    with wait_mode():
+        send_good("STATUS-1")
+        with connect() as connection:
+            until(lambda: re.match(r"connections: 1 open, 2 since the start, the last 20\S+ \S+, 0 refused$",
+                                   status_line(WAIT_SERVICE)), f"its status: {status_line(WAIT_SERVICE)!r}")
+            connection.sendall(frame(message("STATUS-2")))
+            assert_accepted(answer(connection), "STATUS-2")
+        until(lambda: "connections: 0 open" in status_line(WAIT_SERVICE), "that the connection is over")
+        said = status_line(WAIT_SERVICE)
+        assert_waiting_healthy("STATUS-3")
+    return said
 
 
 @check
@@ -1217,6 +1261,24 @@ def forwarder_waits_while_its_destination_is_down():
         until(lambda: forwarder_is("inactive"), "the forwarder ends when nothing waits")
     sink.stop()
     return f"{cpu / 1e6:.0f} ms of CPU while it was down"
+
+
+@check
+def forwarder_says_how_it_is():
+    port = free_port()
+    with destination(port):
+        send_good("SAYS-1")
+        until(lambda: re.match(r"ris: 1 waiting, destination down since 20\S+ \S+ \(no connection: Connection refused\);",
+                               status_line(FORWARD)), f"its status: {status_line(FORWARD)!r}")
+        said = status_line(FORWARD)
+        output("hl7-queue", "drop", "--all", "--destination=ris")
+        until(lambda: forwarder_is("inactive"), "the forwarder ends when nothing waits")
+        trace = output("hl7-queue", "trace", "SAYS-1")
+        assert "hl7-forward: destination down HL7_DESTINATION=ris" in trace, trace
+        assert "hl7-queue: message dropped by an operator HL7_DESTINATION=ris" in trace, trace
+        assert "HL7_OPERATOR=root" in trace, trace
+        output("hl7-queue", "drop", "--yes", "--all", "--failed")
+    return said
 
 
 @check

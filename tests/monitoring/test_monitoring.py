@@ -390,7 +390,8 @@ def test_prometheus_evaluates_the_alerts(prometheus):
         assert time.monotonic() < deadline, rules
         time.sleep(0.1)
     states = {name: rule["state"] for name, rule in rules.items()}
-    assert states["HL7DestinationDown"] == states["HL7ForwarderStopped"] == states["HL7MessagesWait"] == "pending"
+    for name in "HL7DestinationDown", "HL7ForwarderStopped", "HL7MessagesWait":
+        assert states[name] != "inactive", name     # pending, or on a slow machine already firing
     assert states["HL7NothingReceived"] == states["HL7FiguresOld"] == states["HL7FiguresMissing"] == "inactive"
 
 

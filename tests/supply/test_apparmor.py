@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: MIT
+"""The AppArmor profiles compile, and allow what the programs do: nothing more of the store, and no more networks.
+
+Where the kernel has AppArmor they are loaded, and the programs work in them. Where it has not, and there as well, the
+programs are traced: each file that they open, link, lock or run, and each kind of socket, must be in the profile as
+apparmor_parser expands it.
+"""
+import functools
+import os
+import pathlib
+import re
+import socket
+import subprocess
+
+import pytest
+
+from supply import BUILD, need, program, run
+
+NAMES = ("hl7-receive", "hl7-forward")
+PATIENCE = 60
+ABI = "/etc/apparmor.d/abi/3.0"
+
+MESSAGE = ("MSH|^~\\&|LAB|FAC|RIS|HOSP|20260102030405+0000||ORU^R01|{id}|P|2.5||||||{charset}\r"
+           "PID|1||42||M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller\rOBX|1|TX|1||x\r")
+TEMPLATE = "{{to {to}}}\n{{charset {charset}}}\nMSH|^~\\&|{{MSH-3}}|||{{MSH-6}}|{{MSH-7}}||{{MSH-9}}|{{MSH-10}}|P|2.5\nPID|{{PID-5}}\n"
+
+
+def profile(name):
+    return BUILD / "units" / name
+
+
+# --- the profile, as its own compiler reads it ---------------------------------------------------------------
+
+class Profile:
+    def __init__(self, name):
+        text = run(need("apparmor_parser"), "-QKT", "-p", profile(name))
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+        self.variables, self.files, self.networks, self.capabilities = {}, [], set(), {}
+        for line in lines:
+            if found := re.match(r"(@\{\w+\})\s*\+?=\s*(.*)", line):
+                self.variables.setdefault(found[1], []).extend(w.strip('"') for w in found[2].split())
+        for line in lines:
+            self.take(line.rstrip(","))
+
+    def take(self, line):
+        if found := re.match(r'(?:owner )?("?[/@]\S*)\s+([rwamlkixuUpPcC]+)$', line):
+            self.files.append((re.compile(self.expression(found[1].strip('"'))), set(found[2].replace("m", "mr"))))
+        elif found := re.match(r"network\s+(\w+)(?:\s+(\w+))?$", line):
+            self.networks |= {(found[1], kind) for kind in ([found[2]] if found[2] else ["stream", "dgram"])}
+        elif found := re.match(r"(deny )?capability (\w+)$", line):
+            self.capabilities[found[2]] = not found[1] and self.capabilities.get(found[2], True)
+
+    def expression(self, glob):
+        """The regular expression of a glob, variables and all."""
+        while found := re.search(r"(@\{\w+\})(/?)", glob):
+            # a value may end with a slash, and one more begins what follows
+            values = [v.removesuffix(found[2]) if found[2] else v for v in self.variables.get(found[1], ["*"])]
+            glob = glob.replace(found[0], "{" + ",".join(values) + "}" + found[2], 1)
+        out, depth = "", 0
+        for part in re.findall(r"\*\*|\*|\?|\{|\}|,|\[[^]]*\]|[^*?{},[]+", glob):
+            depth += (part == "{") - (part == "}")
+            end = out.endswith("/")
+            out += {"**": ".+" if end else ".*", "*": "[^/]+" if end else "[^/]*", "?": "[^/]", "{": "(?:",
+                    "}": ")"}.get(part, "|" if part == "," and depth else
+                                  part if part.startswith("[") else re.escape(part))
+        return out + r"\Z"
+
+    def allows(self, path, wanted):
+        have = set().union(*(perms for pattern, perms in self.files if pattern.match(path)))
+        if "w" in have:
+            have.add("a")
+        return set(wanted) <= have
+
+
+@functools.cache
+def expanded(name):
+    return Profile(name)
+
+
+# --- what a program did, as strace tells ----------------------------------------------------------------------------
+
+CALLS = "open,openat,creat,execve,linkat,unlinkat,unlink,mkdirat,mkdir,renameat2,renameat,rename,flock,socket,connect," \
+        "memfd_create"
+
+
+def quoted(text):
+    return re.findall(r'"([^"]*)"', text)
+
+
+def at(text, n=0):
+    """The path that the n-th folder and name of a call make."""
+    folders = re.findall(r"(?:AT_FDCWD|\b\d+)(?:<([^>]*)>)?", re.sub(r'"[^"]*"', "", text))
+    name = quoted(text)[n]
+    folder = folders[n] if len(folders) > n and folders[n] else "/"
+    return name if name.startswith("/") else os.path.normpath(f"{folder}/{name}")
+
+
+def open_wants(flags):
+    if "O_PATH" in flags:
+        return ""
+    return ("r" if "O_WRONLY" not in flags else "") + ("w" if re.search(r"O_WRONLY|O_RDWR|O_CREAT", flags) else "")
+
+
+def wants(call, arguments):
+    """[(path, permissions)] that AppArmor asks for in a call."""
+    if call in ("open", "openat"):
+        # a file without a name has its number for one; the name of a folder ends with a slash
+        more = "/#1" if "O_TMPFILE" in arguments else "/" if "O_DIRECTORY" in arguments else ""
+        return [(at(arguments) + more, open_wants(arguments.rpartition('"')[2]))]
+    if call == "execve":
+        return [(quoted(arguments)[0], "x")]
+    if call == "linkat":
+        return [(at(arguments, 1), "l")]
+    if call.startswith("rename"):
+        return [(at(arguments, 0), "rw"), (at(arguments, 1), "w")]
+    if call in ("unlinkat", "unlink", "mkdirat", "mkdir"):
+        return [(at(arguments) + ("/" if "mkdir" in call or "AT_REMOVEDIR" in arguments else ""), "w")]
+    if call == "flock":
+        return [(re.search(r"\d+<([^>]*)>", arguments)[1], "k")]
+    if call == "connect" and "sun_path=\"" in arguments:
+        return [(quoted(arguments.partition("sun_path=")[2])[0], "w")]
+    return [(f"/memfd:{quoted(arguments)[0]}", "rw")] if call == "memfd_create" else []
+
+
+FAMILIES = {"AF_UNIX": "unix", "AF_INET": "inet", "AF_INET6": "inet6", "AF_NETLINK": "netlink"}
+
+
+def network(arguments):
+    family, kind = re.match(r"(\w+), SOCK_(\w+)", arguments).groups()
+    return FAMILIES.get(family, family), kind.lower()
+
+
+class Trace:
+    """A program under strace, and what its profile has to allow of what it did. `places` says where that is
+    installed which is elsewhere here: {path here: installed}."""
+
+    def __init__(self, log, places):
+        self.log, self.places = log, sorted(places.items(), key=lambda p: -len(p[0]))
+        self.prefix = [need("strace"), "-f", "-y", "-s", "4096", "-o", str(log), "-e", f"trace={CALLS}"]
+
+    def installed(self, path):
+        for here, there in self.places:
+            if path == here or path.startswith(f"{here}/"):
+                return there + path[len(here):]
+        return path
+
+    def calls(self):
+        # the first execve() is by strace itself, and nobody's; so is what is looked for in vain
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        found = re.findall(r"^\d+ +(\w+)\((.*)\) += (.*)$", text, re.M)
+        assert len(found) > 10, text
+        return [(c, a) for c, a, result in found[1:] if not result.startswith("-1 ENOENT")]
+
+    def refused(self, name):
+        """What the program did that the profile does not allow."""
+        rules, wrong = expanded(name), set()
+        for call, arguments in self.calls():
+            if call == "socket":
+                if network(arguments) not in rules.networks:
+                    wrong.add(f"network {' '.join(network(arguments))}")
+                continue
+            for path, permissions in wants(call, arguments):
+                path = self.installed(path)
+                if not any(rules.allows(p, permissions) for p in {path, os.path.realpath(path)}):
+                    wrong.add(f"{path} {permissions}")
+        return sorted(wrong)
+
+
+# --- scenarios ------------------------------------------------------------------------------------------------------
+
+def frame(control_id, charset="UNICODE UTF-8", encoding="utf-8"):
+    return b"\x0b" + MESSAGE.format(id=control_id, charset=charset).encode(encoding) + b"\x1c\r"
+
+
+def read_answer(peer):
+    data = b""
+    while not data.endswith(b"\x1c\r"):
+        more = peer.recv(65536)
+        assert more, data
+        data += more
+    return data
+
+
+class Site:
+    """A store and a configuration, as they would be installed."""
+
+    def __init__(self, path):
+        self.store, self.etc = path / "store", path / "etc"
+        for folder in ("convert.d", "ack.d", "tables", "destinations"):
+            (self.etc / folder).mkdir(parents=True)
+        for to, charset in (("latin", "8859/1"), ("japan", "ISO IR87"), ("china", "GB 18030-2000")):
+            (self.etc / f"convert.d/{to}.hl7t").write_text(TEMPLATE.format(to=to, charset=charset).replace(
+                "PID|{PID-5}", "PID|{PID-3}" if to == "japan" else "PID|{PID-5}"), encoding="utf-8")
+        (self.etc / "tables/sex.tsv").write_text("F\tW\n*\tU\n")
+        self.places = {str(path): "/var/lib", str(self.store): "/var/lib/hl7-inetd", str(self.etc): "/etc/hl7-inetd",
+                       str(program("receive")): "/usr/sbin/hl7-receive",
+                       str(program("forward")): "/usr/sbin/hl7-forward"}
+
+    def receive(self, *options):
+        return [str(program("receive")), f"--store={self.store}", f"--convert-templates={self.etc}/convert.d",
+                f"--ack-templates={self.etc}/ack.d", f"--tables={self.etc}/tables", "--min-free=0", *options]
+
+    def forward(self, name, *options):
+        return [str(program("forward")), f"--store={self.store}", f"--destinations={self.etc}/destinations", "--once",
+                *options, name]
+
+    def queued(self, name):
+        return sorted((self.store / "queue" / name).glob("*.hl7"))
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def converse(command):
+    """One message twice, another charset, and one that is refused, over a connection from an inetd."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        peer.settimeout(PATIENCE)
+        served, _ = listener.accept()
+        with subprocess.Popen(command, stdin=served, stdout=served, stderr=subprocess.DEVNULL) as process:
+            served.close()
+            answers = []
+            for data in (frame("A"), frame("A"), frame("B", "8859/1", "latin-1"), frame("")):
+                peer.sendall(data)
+                answers.append(re.search(rb"\rMSA\|(\w\w)", read_answer(peer))[1])
+            peer.shutdown(socket.SHUT_WR)
+            process.wait(PATIENCE)
+    return answers
+
+
+def wait_mode(command):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with subprocess.Popen(command, stdin=listener, stderr=subprocess.DEVNULL) as process:
+            for _ in range(2):
+                with socket.create_connection(listener.getsockname()) as peer:
+                    peer.settimeout(PATIENCE)
+                    peer.sendall(frame("W"))
+                    assert b"MSA|AA" in read_answer(peer)
+            process.wait(PATIENCE)
+
+
+def deliver(site, prefix=()):
+    """To a listener by its name, to a command, and through a command; what cannot be delivered fails."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        receiver = [str(program("receive")), "--no-store", "--messages=0", "--idle-exit=60s"]
+        with subprocess.Popen(receiver, stdin=listener, stderr=subprocess.DEVNULL) as process:
+            for name, way in (("latin", f"To=mllp://localhost:{port}"), ("japan", "To=exec:cat >/dev/null"),
+                              ("china", f"Via={need('socat')} - TCP:127.0.0.1:{port}")):
+                (site.etc / f"destinations/{name}.conf").write_text(way + "\n")
+                assert site.queued(name)
+                done = subprocess.run([*prefix, *site.forward(name)], stderr=subprocess.PIPE, timeout=PATIENCE,
+                                      check=False)
+                assert done.returncode == 0 and not site.queued(name), done.stderr
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+# --- tests ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_compiles(name):
+    # for a kernel that has all that this version of its rules has
+    run(need("apparmor_parser"), "--skip-kernel-load", "--skip-cache", "--features-file", ABI, "--warn=all", "--Werror",
+        profile(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_site_can_add(name, tmp_path):
+    """A store elsewhere, by the file that the profile says."""
+    (tmp_path / "tunables/hl7-inetd.d").mkdir(parents=True)
+    (tmp_path / "tunables/hl7-inetd.d/site").write_text("@{HL7_STORE} += /srv/hl7\n")
+    (tmp_path / "local").mkdir()
+    (tmp_path / f"local/{name}").write_text("/opt/site/** r,\n")
+    text = run(need("apparmor_parser"), "-QKT", "-p", "-I", tmp_path, profile(name))
+    assert "/srv/hl7" in text and "/opt/site/** r," in text
+
+
+def test_receiver_with_strace(site, tmp_path):
+    trace = Trace(tmp_path / "log", site.places)
+    assert converse([*trace.prefix, *site.receive("--messages=0")]) == [b"AA", b"AA", b"AA", b"AE"]
+    assert len(site.queued("latin")) == 2
+    assert trace.refused("hl7-receive") == []
+    # what made it worth looking
+    seen = {(c, p) for c, a in trace.calls() for p, _ in wants(c, a)}
+    assert any(c == "linkat" for c, _ in seen) and any("gconv" in p for _, p in seen)
+
+
+def test_supervisor_with_strace(site, tmp_path):
+    trace = Trace(tmp_path / "log", site.places)
+    wait_mode([*trace.prefix, *site.receive("--idle-exit=1s")])
+    assert trace.refused("hl7-receive") == []
+
+
+def test_forwarder_with_strace(site, tmp_path):
+    assert converse(site.receive("--messages=0"))
+    trace = Trace(tmp_path / "log", site.places)
+    trace.prefix.insert(1, "-A")
+    deliver(site, trace.prefix)
+    assert trace.refused("hl7-forward") == []
+    assert {"/bin/sh"} <= {p for c, a in trace.calls() if c == "execve" for p, _ in wants(c, a)}
+
+
+@pytest.mark.parametrize("name, path, permissions, allowed", [
+    ("hl7-receive", "/var/lib/hl7-inetd/received/20260101T000000.000000Z-1-1.hl7", "rwl", True),
+    ("hl7-receive", "/var/lib/hl7-inetd/queue/ris", "rw", True),
+    ("hl7-receive", "/var/lib/hl7-inetd/failed/ris/x.hl7", "r", False),
+    ("hl7-receive", "/etc/hl7-inetd/ack.d/a.hl7t", "r", True),
+    ("hl7-receive", "/etc/hl7-inetd/ack.d/a.hl7t", "w", False),
+    ("hl7-receive", "/etc/hl7-inetd/destinations/ris.conf", "r", False),
+    ("hl7-receive", "/etc/hl7-inetd/tls/server.pem", "r", False),
+    ("hl7-receive", "/etc/passwd", "r", False),
+    ("hl7-receive", "/etc/shadow", "r", False),
+    ("hl7-receive", "/bin/sh", "x", False),
+    ("hl7-receive", "/usr/bin/true", "x", False),
+    ("hl7-receive", "/home/somebody/.ssh/id_rsa", "r", False),
+    ("hl7-receive", "/proc/1/environ", "r", False),
+    ("hl7-receive", "/run/systemd/journal/socket", "w", True),
+    ("hl7-receive", "/usr/lib/x86_64-linux-gnu/gconv/ISO8859-1.so", "mr", True),
+    ("hl7-receive", "/tmp/x", "w", False),
+    ("hl7-forward", "/etc/shadow", "r", False),
+    ("hl7-forward", "/etc/resolv.conf", "r", True),
+    ("hl7-forward", "/var/lib/hl7-inetd/failed/ris/x.hl7", "rwl", True),
+    ("hl7-forward", "/var/lib/hl7-inetd/rejected/x.hl7", "r", False),
+    ("hl7-forward", "/usr/bin/socat", "rx", True),
+    ("hl7-forward", "/usr/bin/socat", "w", False),
+    ("hl7-forward", "/home/somebody/bin/mine", "x", False),
+    ("hl7-forward", "/etc/hl7-inetd/destinations/ris.conf", "w", False),
+])
+def test_rules(name, path, permissions, allowed):
+    assert expanded(name).allows(path, permissions) == allowed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rights_of_root(name):
+    assert not any(expanded(name).capabilities.values())
+    assert {family for family, _ in expanded(name).networks} <= {"unix", "inet", "inet6", "netlink"}
+    assert not {("inet", "raw"), ("inet6", "raw")} & expanded(name).networks
+
+
+def test_what_is_not_allowed_is_found(site, tmp_path):
+    """A trace of another program is no trace of the receiver."""
+    trace = Trace(tmp_path / "log", site.places)
+    run(*trace.prefix, "sh", "-c", "cat /etc/shadow; touch /tmp/hl7-apparmor-test; rm /tmp/hl7-apparmor-test")
+    wrong = "\n".join(trace.refused("hl7-receive"))
+    assert "/etc/shadow r" in wrong and "/tmp/hl7-apparmor-test w" in wrong and "cat x" in wrong
+
+
+# --- where the kernel has it ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def loaded_profiles(site, tmp_path):
+    """Both profiles, for the programs and the store of this test, under names of their own."""
+    enabled = pathlib.Path("/sys/module/apparmor/parameters/enabled")
+    if not enabled.exists() or enabled.read_text().strip() != "Y":
+        pytest.skip("this kernel has no AppArmor: the profiles were compiled and compared with traces only")
+    if os.geteuid() != 0:
+        pytest.skip("only root can load a profile")
+    files = []
+    for name in NAMES:
+        text = profile(name).read_text(encoding="utf-8").replace(f"profile {name} ", f"profile {name}-test ")
+        for here, there in site.places.items():
+            text = text.replace(there, here)
+        files.append(tmp_path / name)
+        files[-1].write_text(text)
+        run(need("apparmor_parser"), "--replace", "--skip-cache", files[-1])
+    yield
+    for file in files:
+        run(need("apparmor_parser"), "--remove", file)
+
+
+def test_in_force(loaded_profiles, site):
+    assert converse(site.receive("--messages=0")) == [b"AA", b"AA", b"AA", b"AE"]
+    wait_mode(site.receive("--idle-exit=1s"))
+    deliver(site)
+    # and it is one: a store that is not the profile's cannot be used
+    other = site.store.parent / "elsewhere"
+    command = [a.replace(str(site.store), str(other)) for a in site.receive("--messages=0")]
+    assert b"AA" not in converse(command)

@@ -86,6 +86,11 @@ def properties(component, name):
     return [p["value"] for p in component["properties"] if p["name"] == f"hl7-inetd:{name}"]
 
 
+def sonames(component):
+    """The libraries of a component, also those that are opened later."""
+    return properties(component, "soname") + properties(component, "soname-opened-later")
+
+
 def reached(bom, ref):
     """The components that one of them needs, directly or not."""
     needs = {d["ref"]: d["dependsOn"] for d in bom["dependencies"]}

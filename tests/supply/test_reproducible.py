@@ -51,7 +51,7 @@ def shuffled(folder, at):
         assert os.listdir(at) == sorted(os.listdir(folder), reverse=True)
         yield at
     finally:
-        run(need("fusermount"), "-u", "-z", at)
+        run(shutil.which("fusermount3") or need("fusermount"), "-u", "-z", at)
 
 
 def explain(a, b, names):

@@ -32,12 +32,13 @@ def validate(*files):
     return run(need("node"), HERE / "validate.js", *files)
 
 
-def test_valid_by_the_schema(package, tmp_path):
-    for kind in ("cdx", "vex.cdx"):
+def test_valid_by_the_schema(tmp_path):
+    """All documents by one call, as the schema takes a while to load."""
+    for package, kind in itertools.product(PACKAGES, ("cdx", "vex.cdx")):
         document(package, kind)
-        validate(BUILD / "packaging" / f"{package}.{kind}.json")
+    validate(*(BUILD / "packaging" / f"{p}.{kind}.json" for p in PACKAGES for kind in ("cdx", "vex.cdx")))
     broken = tmp_path / "broken.json"
-    broken.write_text(json.dumps(document(package) | {"bomFormat": "SPDX"}))
+    broken.write_text(json.dumps(document("hl7-inetd") | {"bomFormat": "SPDX"}))
     with pytest.raises(AssertionError, match="bomFormat"):
         validate(broken)
 

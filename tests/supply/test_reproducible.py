@@ -6,6 +6,7 @@ umask, another home, and with the folders of its source listed in another order.
 """
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 
 import pytest
 
-from supply import SOURCE, missing, need, run
+from supply import PACKAGES, SOURCE, missing, need, run
 
 # What is compared is what is installed: programs with what a debugger wants to know, pages, units, SBOM
 SETUP = ["--prefix=/usr", "-Dtests=false", "-Damqp=enabled"]
@@ -117,3 +118,44 @@ def test_another_source_is_another_build(builds, tmp_path):
     for name, same in (("send", True), ("show", False)):
         a, b = (folder / f"build/src/{name}/hl7-{name}" for folder in (first, tmp_path))
         assert (a.read_bytes() == b.read_bytes()) == same, name
+
+
+# --- Debian packages ------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Two folders of Debian packages, of two trees, 400 days apart."""
+    if not shutil.which("apt-get"):
+        missing("no Debian: its packages are not built here")
+    made = []
+    for name, wrapper in (("here", ()), ("elsewhere-and-later", ("faketime", "-f", "+400d"))):
+        tree = tmp_path_factory.mktemp(name) / name
+        copy_source(tree)
+        made.append(tree.with_name(f"{name}-packages"))
+        run(*wrapper, tree / "packaging/install", "--build-only", f"--output={made[-1]}")
+    return made
+
+
+def test_the_same_packages(packages):
+    first, second = packages
+    names = sorted(p.name for p in first.glob("*.deb"))
+    assert {n.partition("_")[0] for n in names} >= set(PACKAGES)
+    assert names == sorted(p.name for p in second.glob("*.deb"))
+    differ = [n for n in names if (first / n).read_bytes() != (second / n).read_bytes()]
+    assert differ == [], explain(first, second, differ)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_sbom_of_a_package(packages, package, tmp_path):
+    """It has the programs as they are installed, without their symbols, and is no compressed file."""
+    run("dpkg-deb", "-x", next(packages[0].glob(f"{package}_*.deb")), tmp_path)
+    documents = tmp_path / "usr/share/doc" / package
+    bom = json.loads((documents / f"{package}.cdx.json").read_text(encoding="utf-8"))
+    listed = {c["name"]: c["hashes"][0]["content"] for c in bom["components"] if c["type"] == "application"}
+    there = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+             for p in tmp_path.glob("usr/*bin/hl7-*") if p.read_bytes().startswith(b"\x7fELF")}
+    assert listed == there
+    assert bom["metadata"]["timestamp"]
+    assert not [c for c in bom["components"] if any(p["name"].endswith("static-parts") for p in c["properties"])]
+    vex = json.loads((documents / f"{package}.vex.cdx.json").read_text(encoding="utf-8"))
+    assert bom["serialNumber"].removeprefix("urn:uuid:") in vex["vulnerabilities"][0]["affects"][0]["ref"]

@@ -99,6 +99,12 @@ def test_each_file_is_in_one_package(unpacked, installed, suite):
         for path in paths:
             page = f"/{path.rpartition('/')[2]}.{1 if '/bin/' in path else 8}"
             assert any(name.endswith(page) for name in lists[package]), f"{package} has no {page}"
+    # what bears a program's name (pages, units, completions) is where the program is
+    home = {path.rpartition("/")[2]: package for package, paths in PROGRAMS.items() for path in paths}
+    for package, paths in lists.items():
+        for path in paths:
+            if found := re.match(r"_?(hl7-[a-z]+)\b", path.rpartition("/")[2]):
+                assert home.get(found[1], package) == package, f"{path} is in {package}"
 
 
 @pytest.mark.parametrize("suite", machine.SUITES)

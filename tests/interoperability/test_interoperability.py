@@ -11,6 +11,7 @@ Environment, beside that of tests/integration:
 """
 import os
 import platform
+import re
 import shutil
 import subprocess
 
@@ -25,7 +26,7 @@ from hl7test import CR, SEND, acks, frame, message, message_of, need, wait_until
 N = 5
 LARGE = 1 << 20
 NOTES = {"UTF-8": "\u00c4\u03a9\u0416\u6f22\U0001fac0"}  # two, three and four bytes
-LATE_MSEC = 1500
+LATE_MSEC, ACK_TIMEOUT_MSEC = 2500, 1000
 
 
 def payload(i, scenario="one"):
@@ -233,12 +234,14 @@ def test_server_that_is_late(wire, table, node, run, start, store, tmp_path, pee
     port = wire.port()
     process = serve(wire, start, node, peer, port, "AA", LATE_MSEC)
     queue.put(payload(0))
-    with table.exchange(peer, "server", "late", port, 2, (1, 2)):
-        done = forward(run, wire, queue, tmp_path, port, f"--ack-timeout={LATE_MSEC // 3}ms")
+    # more often only where the machine has too much else to do
+    with table.exchange(peer, "server", "late", port, (2, 5), (1, 5)):
+        done = forward(run, wire, queue, tmp_path, port, f"--ack-timeout={ACK_TIMEOUT_MSEC}ms")
         assert done.returncode == 0, done.told
-        assert "HL7_TRIES=2" in done.told
+        tries = int(re.findall(r"HL7_TRIES=(\d+)", done.told)[-1])
+        assert tries > 1
         assert (queue.names(), queue.failed_names()) == ([], [])
-        assert read_by(process, 2) == as_read("late", 1) * 2
+        assert read_by(process, tries) == as_read("late", 1) * tries
 
 
 # --- the traffic ----------------------------------------------------------------------------------

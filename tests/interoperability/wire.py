@@ -37,7 +37,7 @@ class Wire:
         wait_until(lambda: self.process.popen.poll() is not None or self.path.exists(), "the capture's start")
         assert self.process.popen.poll() is None, self.process.log_text
         self.pid = self.process.popen.pid
-        self.enter = [need("nsenter"), "--target", str(self.pid), *STAY_ROOT, "--net", "--mount", "--"]
+        self.enter = [need("nsenter"), "--target", str(self.pid), *STAY_ROOT, "--net", "--mount", "--root", "--"]
         self.next_port = FIRST_PORT
 
     def port(self):

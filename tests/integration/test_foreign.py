@@ -8,6 +8,7 @@ sanitizers too; tests/interoperability has more of them, and what they are tried
   HL7_NPM_DIR  where the npm packages of package.json are, or are installed to (default: a folder in
                ~/.cache/hl7-inetd-tests that is named by package.json's content)
 """
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -37,7 +38,6 @@ def install(folder):
     if not npm:
         missing("npm is not installed (Debian: npm)")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / "package.json", folder)
         line = [npm, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(line, cwd=folder, timeout=240, check=True, text=True, capture_output=True,
@@ -49,15 +49,26 @@ def install(folder):
         missing(f"the npm packages cannot be installed: {e}")
 
 
+def npm_packages():
+    """The folder that they are in. Several stages at a time may want them, and one installs them."""
+    folder = npm_folder()
+    complete = folder / "node_modules" / "complete"
+    if not complete.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                install(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def node():
     """Runs a script with the npm packages, which are installed first where they are not there."""
     program = os.environ.get("HL7_NODE") or shutil.which("node") or shutil.which("nodejs")
     if not program:
         missing("node is not installed (Debian: nodejs)")
-    folder = npm_folder()
-    if not os.path.exists(folder / "node_modules" / "complete"):
-        install(folder)
+    folder = npm_packages()
 
     def line(script, *arguments):
         return [program, HERE / "foreign" / script, *arguments]

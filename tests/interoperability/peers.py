@@ -31,6 +31,7 @@ class Peer:
     host: bool = False                      # it starts hl7-receive
     answers_itself: bool = False            # no user of the package chooses the answer, or its time
     repeats: bool = False                   # of a kept connection's messages it answers earlier ones again
+    answers_answers: bool = False           # it acknowledges the acknowledgements that it gets
     told: typing.Optional[str] = None       # a Debian program's option that prints its version
 
 
@@ -41,7 +42,7 @@ PEERS = [
     Peer("node-hl7-server", npm=True, server="node", repeats=True),
     Peer("nodehl7", npm=True, client="node", server="node"),
     Peer("@medplum/hl7", npm=True, client="node", server="node"),
-    Peer("hl7v2-net", npm=True, client="node", server="node"),
+    Peer("hl7v2-net", npm=True, client="node", server="node", answers_answers=True),
     Peer("mllp-node", npm=True, client="node", server="node", answers_itself=True),
     Peer("@i-tech-uw/mllp-server", npm=True, client="node", server="node", answers_itself=True),
     Peer("ncat", client="raw", host=True, told="--version"),

@@ -598,6 +598,17 @@ def wait_mode_says_how_it_is():
 
 
 @check
+def changing_between_the_two_ways_to_accept():
+    """Whichever is started takes the port over, also from a supervisor that has it open."""
+    for number in range(10):
+        for unit in WAIT_SOCKET, SOCKET:
+            output("systemctl", "start", unit)
+            send_good(f"CHANGE-{number}-{unit}")
+    assert show(WAIT_SOCKET, "ActiveState") == {"ActiveState": "inactive"}
+    assert not units("--failed"), units("--failed")
+
+
+@check
 def wait_mode_restarts_with_another_binary_and_refuses_nobody():
     with wait_mode():
         send_good("WAITUP-FIRST")

@@ -277,7 +277,7 @@ def test_template_names():
         assert f"{{{name}" in page, name
     filters = re.findall(r'"(\w+)"', re.search(r"filter_names\[\] = \{(.*?)\}", expression, re.S)[1])
     assert len(filters) > 5
-    items = re.findall(r"^\.It Cm (.*)$", section(page, "FILTERS"), re.M)
+    items = re.findall(r"^\.It Cm (.*)$", section(page, "FILTERS OF VALUES"), re.M)
     assert set(re.findall(r":(\w+)", " ".join(items))) == set(filters)
 
 
@@ -364,16 +364,16 @@ def need(tool):
         (pytest.fail if os.environ.get("HL7_STRICT") else pytest.skip)(f"{tool} is not installed")
 
 
-# Sources have lines of 120 columns; ours are not installed where this runs; a colon may belong to a word (exec:)
-STYLE = re.compile(r"input text line longer than 80 bytes|referenced manual not found|outdated mandoc.db"
-                   r"|no blank before trailing delimiter|trailing delimiter: S[sx]|possible typo in section name")
+# Ours are not installed where this runs, and systemd's need not be
+ABSENT = re.compile(r"referenced manual not found|outdated mandoc.db")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_lint(page):
+    """All but the level "base", which is what NetBSD and OpenBSD want in their own pages."""
     need("mandoc")
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "style", page], capture_output=True, text=True, check=False)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if not STYLE.search(line)]
+    said = [line for line in (done.stdout + done.stderr).splitlines() if not ABSENT.search(line)]
     assert said == []
 
 

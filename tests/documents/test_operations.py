@@ -210,7 +210,7 @@ def first_look(w):
     assert w.next(2) == "" and "%" in w.next()
 
 
-@trouble("Where is message X?")
+@trouble("Where message X is")
 def where(w):
     w.template()
     w.receive()

@@ -45,7 +45,7 @@ SYSTEM = {
     "WHERE TO LOOK FIRST": [
         ("journalctl -x -t hl7-receive -t hl7-forward -p warning --since today", "value-refused"),
         ("systemctl list-units --all 'hl7-*.socket' 'hl7-*.path' 'hl7-*.timer'", r"hl7-receive\.socket")],
-    "Where is message X?": [
+    "Where message X is": [
         ("journalctl -o verbose HL7_CONTROL_ID=MSG00001", "HL7_OUTCOME=stored")],
     "A destination is down": [
         (f"journalctl -o verbose -n 1 MESSAGE_ID={DOWN} HL7_DESTINATION=ris",
@@ -115,7 +115,7 @@ SYSTEM = {
 
 # Which check runs the commands of which section
 CHECKS = {
-    "operations_of_queues": ["WHERE TO LOOK FIRST", "Where is message X?", "A destination is down", "A queue grows",
+    "operations_of_queues": ["WHERE TO LOOK FIRST", "Where message X is", "A destination is down", "A queue grows",
                              "A destination gets messages twice", "A message was refused", "Restore"],
     "operations_of_the_listener": ["A sender gets no answer, or sends again", "Nobody can connect",
                                    "Too many connections", "Another machine"],
@@ -172,7 +172,7 @@ class Walk:
             g.replace_file(g.CONVERT_TEMPLATES / "ris.hl7t", b"{to ris}\n{MSH}\nPID|1||{PID-3.1:required}\n")
             g.send_good("MSG00001")
             self.told(f"MESSAGE_ID={DOWN}")
-            self.run("Where is message X?")
+            self.run("Where message X is")
             self.run("A destination is down")
             self.run("A queue grows", last=-1)
             sink = g.Sink(port)

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
 CATALOG = SOURCE / "src/journal/hl7-inetd.catalog"
 TEXT = CATALOG.read_text(encoding="utf-8")
 ENTRIES = {block[:32]: block[33:] for block in re.split(r"(?m)^-- (?=[0-9a-f]{32}$)", TEXT)[1:]}
@@ -98,7 +99,21 @@ def test_fields_it_speaks_of():
         assert name in pages, name
 
 
+@pytest.mark.parametrize("folder", ["convert.d", "ack.d"])
+def test_it_finds_the_broken_template(tmp_path, folder):
+    """What is to be typed when a template does not work names the one, in whichever folder it is."""
+    typed = set(re.findall(r"(?m)^ +(hl7-convert .*)", TEXT))
+    assert typed
+    for name in "convert.d", "ack.d", "tables":
+        (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / folder / "broken.hl7t").write_text("MSH|^~\\&|{MSH-5|\n", encoding="ascii")
+    for command in typed:
+        command = command.replace("/etc/hl7-inetd", str(tmp_path)).replace("hl7-convert", str(BUILD / "src/convert/hl7-convert"))
+        done = subprocess.run(["bash", "-c", command], text=True, check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=60)
+        assert done.returncode == 78 and f"{folder}/broken.hl7t:1:10: error" in done.stdout, done
+
+
 def test_installed():
-    build = os.environ.get("HL7_BUILD_DIR", SOURCE / "build")
-    done = subprocess.run(["meson", "introspect", "--installed", build], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(["meson", "introspect", "--installed", BUILD], stdout=subprocess.PIPE, text=True, check=True)
     assert '"/usr/lib/systemd/catalog/hl7-inetd.catalog"' in done.stdout

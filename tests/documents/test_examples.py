@@ -133,9 +133,7 @@ class Place:
         """What stands in the pages, and what in its place here; in this order."""
         waiting = next((self.store / "queue/ris").glob("*.hl7")).stem
         failed = next((self.store / "failed/ris").glob("*.hl7")).stem
-        rejected = next((self.store / "rejected").glob("*.hl7")).stem
         return [
-            (rf"(?<=rejected/){STEM}\b", rejected),
             (rf"(?<=drop ris/){STEM}\.\d+", waiting),
             (rf"(?<=ris/){STEM}\.\d+", waiting if "limit" in self.around else failed),
             (rf"\b{STEM}\b", waiting.rpartition(".")[0]),

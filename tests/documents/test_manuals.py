@@ -290,7 +290,7 @@ def test_options_elsewhere():
         for name in re.findall(r"(?:Fl |, )(-[a-z][\w-]+)", "\n".join(
                 line for line in text.splitlines() if line.startswith((".Fl", ".Ic", ".Pq Fl", ".Po Fl")))):
             assert "-" + name in known, f"{page.name}: -{name}"
-        for program, name in re.findall(r"\bhl7-(\w+) (--[a-z][\w-]+)", text):
+        for program, name in re.findall(r"\bhl7-(?!inetd\b)(\w+) (--[a-z][\w-]+)", text):
             assert name in manual_options(PROGRAMS[program].read_text(encoding="utf-8")), \
                 f"{page.name}: hl7-{program} {name}"
 
@@ -396,19 +396,43 @@ FIRST_SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION"]
 PROGRAM_SECTIONS = {"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "FILES", "EXIT STATUS", "LOGGING", "SECURITY", "EXAMPLES",
                     "SEE ALSO"}
 SECTIONS = {".1": PROGRAM_SECTIONS, ".8": PROGRAM_SECTIONS,
-            ".5": {"NAME", "DESCRIPTION", "FILES", "SECURITY", "EXAMPLES", "SEE ALSO"},
-            ".7": {"NAME", "DESCRIPTION", "SEE ALSO"}}
+            ".5": PROGRAM_SECTIONS - {"SYNOPSIS", "OPTIONS"}, ".7": {"NAME", "DESCRIPTION", "SEE ALSO"}}
+WAY_IN = SOURCE / "src/manual/hl7-inetd.7"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_sections(page):
     titles = re.findall(r"^\.Sh (.*)$", page.read_text(encoding="utf-8"), re.M)
     assert len(titles) == len(set(titles))
-    assert SECTIONS[page.suffix] <= set(titles), SECTIONS[page.suffix] - set(titles)
+    wanted = SECTIONS[".5" if page == WAY_IN else page.suffix]
+    assert wanted <= set(titles), wanted - set(titles)
     first = [title for title in titles if title in FIRST_SECTIONS]
     last = [title for title in titles if title in LAST_SECTIONS]
     own = [title for title in titles if title not in first + last]
     assert titles == sorted(first, key=FIRST_SECTIONS.index) + own + sorted(last, key=LAST_SECTIONS.index)
+
+
+OVERVIEWS = [page for page in PAGES if page.suffix in (".5", ".7")]
+
+
+@pytest.mark.parametrize("page", OVERVIEWS, ids=lambda page: page.name)
+def test_what_is_told_again(page):
+    """Kinds of entries, their fields and exit statuses are those of a program's own page."""
+    text = page.read_text(encoding="utf-8")
+    of_programs = [path.read_text(encoding="utf-8") for path in PAGES if path.suffix in (".1", ".8")]
+    assert set(re.findall(r"\b[0-9a-f]{32}\b", text)) <= all_message_ids()
+    fields = {field for own in of_programs for field in re.findall(r"\bHL7_[A-Z_]+\b", own)}
+    assert set(re.findall(r"\bVa (HL7_[A-Z_]+)\b", text)) <= fields
+    if "\n.Sh EXIT STATUS\n" in text:
+        statuses = {status for own in of_programs for status in re.findall(r"^\.It (\d+)$", section(own, "EXIT STATUS"), re.M)}
+        named = set(re.findall(r"^\.It (\d+)(?:$|/)|\bwith (\d+)\b", section(text, "EXIT STATUS"), re.M))
+        assert named and {one or other for one, other in named} <= statuses
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_way_back_to_the_way_in(page):
+    text = page.read_text(encoding="utf-8")
+    assert page == WAY_IN or "\n.Xr hl7-inetd 7" in section(text, "SEE ALSO")
 
 
 @functools.cache

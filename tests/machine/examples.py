@@ -48,6 +48,8 @@ class Reader:
             self.prepare()
             if page.stem != "hl7-inetd":    # which says how to add it
                 (CONFIGURATION / "destinations/ris.conf").write_text("To=mllp://ris.example:2575\n", encoding="utf-8")
+                (CONFIGURATION / "convert.d/ris.hl7t").write_text("{to ris}\n{message}\n", encoding="utf-8")
+                self.run("hl7-send --quiet --new-id localhost order.hl7")
             # the port of the proxies is that of the destination in the other pages
             if page.name != "hl7-receive.8":
                 sink = self.g.Sink(2575)
@@ -85,9 +87,9 @@ class Reader:
 
     def here(self, text):
         """The names of messages are those that are in this store."""
-        for pattern, folder in ((rf"(?<=rejected/){STEM}\b", "rejected"), (rf"(?<=ris/){STEM}\.\d+", "failed/ris")):
-            if re.search(pattern, text):
-                text = re.sub(pattern, min((self.g.STORE / folder).glob("20*.hl7")).stem, text)
+        pattern = rf"(?<=ris/){STEM}\.\d+"
+        if re.search(pattern, text):
+            text = re.sub(pattern, min((self.g.STORE / "failed/ris").glob("20*.hl7")).stem, text)
         return text
 
     def apply(self, unit, text):
@@ -112,7 +114,8 @@ class Reader:
         hosts = pathlib.Path("/etc/hosts")
         if "ris.example" not in (known := hosts.read_text(encoding="utf-8") if hosts.exists() else ""):
             hosts.write_text(known + "\n127.0.0.1 localhost ris.example\n", encoding="utf-8")
-        self.run("sed 's/MSG00001//' order.hl7 | hl7-send localhost || [ $? = 1 ]")
+        refused = self.g.exchange(self.g.message("MSG00001") + self.g.message("MSG00002"))
+        assert b"\rMSA|AE|MSG00001|" in refused, f"two messages in a frame: {refused!r}"
         self.g.until(lambda: list((self.g.STORE / "rejected").glob("20*.hl7")), "a refused message")
         self.g.make_certificates()
         for name in "server.pem", "clients.pem":

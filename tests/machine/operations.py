@@ -10,7 +10,7 @@ import time
 
 # Words that only a booted system understands
 NEED_SYSTEMD = ("systemctl", "journalctl", "openssl s_client", "install -m 0640 -g hl7-inetd-proxy",
-                "mkdir -p /etc/systemd", "printf '[Socket]")
+                "mkdir -p /etc/systemd", "printf '[Socket]", "hl7-send --via=")
 
 DOWN, REFUSED, AWAY = ("4039871389bc45b5baf6d25b7a5424e1", "79eaa9f12c994ade8edd3378c5813106",
                        "191f600564834636b520660e559642c1")
@@ -42,6 +42,9 @@ def needs_systemd(command):
 
 # {title: [(command, a pattern that is in its output; None: whatever it prints)]}, in the page's order
 SYSTEM = {
+    "DESCRIPTION": [
+        ("hl7-send --via='runuser -u hl7-inetd -- hl7-receive --store=/var/lib/hl7-inetd --log=journal' order.hl7",
+         r"^MSA\|AA\|NO-PORT\|")],
     "WHERE TO LOOK FIRST": [
         ("journalctl -x -t hl7-receive -t hl7-forward -p warning --since today", "value-refused"),
         ("systemctl list-units --all 'hl7-*.socket' 'hl7-*.path' 'hl7-*.timer'", r"hl7-receive\.socket")],
@@ -94,10 +97,11 @@ SYSTEM = {
     "Upgrade, and back": [
         ("systemctl try-restart hl7-receive-wait.service", "^$")],
     "Restore": [
-        ("systemctl stop hl7-receive.socket 'hl7-forward@*'", "^$"),
+        ("systemctl stop 'hl7-receive*' 'hl7-forward@*'", "^$"),
         ("systemctl start hl7-receive.socket hl7-forward@ris.path", "^$")],
     "Another machine": [
         ("systemctl disable --now hl7-receive.socket", None),
+        ("systemctl stop 'hl7-receive*'", "^$"),
         ("systemctl enable --now hl7-receive.socket", None)],
     "Each day": [
         ("systemctl enable --now hl7-queue-metrics.timer", None)],
@@ -115,7 +119,7 @@ SYSTEM = {
 
 # Which check runs the commands of which section
 CHECKS = {
-    "operations_of_queues": ["WHERE TO LOOK FIRST", "Where message X is", "A destination is down", "A queue grows",
+    "operations_of_queues": ["DESCRIPTION", "WHERE TO LOOK FIRST", "Where message X is", "A destination is down", "A queue grows",
                              "A destination gets messages twice", "A message was refused", "Restore"],
     "operations_of_the_listener": ["A sender gets no answer, or sends again", "Nobody can connect",
                                    "Too many connections", "Another machine"],
@@ -187,6 +191,17 @@ class Walk:
             self.run("WHERE TO LOOK FIRST")
             self.run("Restore")
             sink.stop()
+            self.without_a_port()
+
+    def without_a_port(self):
+        """A message goes the same way, and leaves the same entry."""
+        g = self.g
+        g.output("systemctl", "stop", g.SOCKET)
+        g.pathlib.Path("/run/order.hl7").write_bytes(g.message("NO-PORT"))
+        self.run("DESCRIPTION")
+        g.assert_stored(["NO-PORT"])
+        self.told("HL7_CONTROL_ID=NO-PORT", "HL7_OUTCOME=stored")
+        g.output("systemctl", "start", g.SOCKET)
 
     def operations_of_the_listener(self):
         """Somebody else has the port, an address that is not allowed, a wrong option, a peer that stays."""
@@ -217,7 +232,12 @@ class Walk:
         g.shutil.rmtree("/etc/systemd/system/hl7-receive.socket.d")
         g.output("systemctl", "daemon-reload")
         assert limit == {"MaxConnectionsPerSource": "256"}, limit
-        self.run("Another machine")
+        with g.connect() as connection:
+            connection.sendall(g.frame(g.message("STAYS-2"))[:20])
+            g.in_hand(connection)
+            self.run("Another machine", last=2)
+            assert not g.answer(connection), "who was connected is still served"
+        self.run("Another machine", first=2)
         g.send_good("LISTENER-1")
 
     def operations_of_certificates(self):

@@ -10,6 +10,7 @@ a block says to save as a file is saved, and the listener of the third terminal 
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -175,11 +176,11 @@ def test_path(path):
     assert (SOURCE / path).exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w-]+\.py(?:::\w+)?)`", README))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?!tests/|src/|packaging/)[\w/-]+\.py(?:::\w+)?)`", README))))
 def test_shown_by(name):
     """The tests that it names are there."""
     file, _, function = name.partition("::")
-    path, = (SOURCE / "tests").glob(f"*/{file}")
+    path, = (SOURCE / "tests").glob(file if "/" in file else f"*/{file}")
     assert not function or re.search(rf"^def {function}\(", path.read_text(encoding="utf-8"), re.M)
 
 
@@ -190,6 +191,28 @@ def test_map():
     assert sorted(rooms) == sorted(p.name for p in (SOURCE / "src").iterdir() if p.is_dir())
     for folder in re.findall(r"^(\w+)/", listed, re.M):
         assert (SOURCE / folder).is_dir()
+    kinds = re.search(r"^tests/ +(.*(?:\n {13}.*)*)", listed, re.M)[1]
+    assert sorted(re.findall(r"\w+", kinds)) == sorted(
+        p.name for p in (SOURCE / "tests").iterdir() if p.is_dir() and not p.name.startswith(("_", ".")))
+
+
+def headings():
+    """As anchors, the way that sites which show such pages make them."""
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", README, re.M)}
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)\s]+)\)", README))))
+def test_link(target):
+    """Those within the page, and those to files; there are no others."""
+    assert target[1:] in headings() if target.startswith("#") else (SOURCE / target).exists()
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=lambda text: text.split(None, 1)[0])
+def test_shell_reads(block):
+    """Each command that is not run here: the shell understands it, and no argument is broken at the end of a line."""
+    assert subprocess.run(["bash", "-n", "-c", block], capture_output=True, check=False).stderr == b""
+    said = shlex.split(block.replace("\\\n", ""), comments=True)
+    assert said and not [word for word in said if "\n" in word]
 
 
 def test_pages():
@@ -200,7 +223,7 @@ def test_pages():
 
 def test_options():
     """Every option it speaks of is one of ours, or of these tools."""
-    known = {"--prefix", "--buildtype", "--now", "--since", "--accept", "--listen"}
+    known = {"--prefix", "--buildtype", "--now", "--since", "--accept", "--listen", "--create", "--update-catalog"}
     for program in "receive", "send", "show", "convert", "forward", "queue", "amqp":
         known |= set(re.findall(r"--[a-z][a-z-]+", run(f"src/{program}/hl7-{program} --help", BUILD)))
     for program in "run", "install", "test":

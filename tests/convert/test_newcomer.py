@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tool import CR, HERE, SAMPLES, convert, missing
+from tool import CR, HERE, SAMPLES, convert, no_samples
 
 NEWCOMER = HERE / "newcomer"
 
@@ -16,7 +16,7 @@ NEWCOMER = HERE / "newcomer"
 def results(name, sample):
     """The segments of each message that the template makes of a sample."""
     if not (SAMPLES / sample).exists():
-        missing(f"there is no sample {sample} (HL7_SAMPLES)")
+        no_samples(f"there is no sample {sample} (HL7_SAMPLES)")
     done = convert("--framed", f"--tables={NEWCOMER}/tables", NEWCOMER / f"{name}.hl7t",
                    SAMPLES / sample)
     assert (done.status, done.told) == (0, "")
@@ -55,7 +55,7 @@ def test_lipid_board():
 def test_lipid_board_without_the_number():
     path = SAMPLES / lipid_panel()
     if not path.exists():
-        missing("there are no sample messages (HL7_SAMPLES)")
+        no_samples()
     data = path.read_bytes().replace(b"NHSNMBR", b"OTHER")
     done = convert(f"--tables={NEWCOMER}/tables", NEWCOMER / "lipid-board.hl7t", data=data)
     assert done.status == 1 and done.out == b""

@@ -10,8 +10,7 @@ import re
 
 import pytest
 
-from tool import (CR, LF, convert, frame, missing, sample_files, sample_name, show,
-                  split_messages)
+from tool import CR, LF, convert, frame, sample_files, sample_name, show, split_messages, no_samples
 
 FILES = sample_files() or [None]
 
@@ -21,7 +20,7 @@ BREAKING = re.compile(rb"[\x0b\x1c]")
 @pytest.fixture(autouse=True)
 def samples():
     if FILES == [None]:
-        missing("there are no sample messages (HL7_SAMPLES)")
+        no_samples()
 
 
 def messages(path):

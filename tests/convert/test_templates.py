@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tool import (CR, LF, RECEIVE, SOURCE, TEMPLATES, check_golden, convert, frame, masked, missing,
-                  run, sample_files, sample_name, split_messages)
+from tool import (CR, LF, RECEIVE, SOURCE, TEMPLATES, check_golden, convert, frame, masked, run,
+                  sample_files, sample_name, split_messages, no_samples)
 
 CASES = SOURCE / "tests" / "templates"
 NAMES = sorted(p.stem for p in TEMPLATES.glob("*.hl7t"))
@@ -109,7 +109,7 @@ def identifying(message):
 @pytest.mark.parametrize("path", sample_files() or [None], ids=sample_name)
 def test_anonymised_samples(path):
     if not path:
-        missing("there are no sample messages (HL7_SAMPLES)")
+        no_samples()
     for message in split_messages(path.read_bytes()):
         done = convert(TABLES, TEMPLATES / "anonymise.hl7t", data=frame(message))
         assert done.status == 0, done

@@ -98,6 +98,13 @@ def missing(reason):
     pytest.skip(reason)
 
 
+def no_samples(reason="there are no sample messages (HL7_SAMPLES)"):
+    """Not every clone has them beside it; where the folder is, they are to be in it."""
+    if SAMPLES.is_dir():
+        missing(reason)
+    pytest.skip(reason)
+
+
 def need(tool):
     """The path of a program that these tests need beside ours."""
     path = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

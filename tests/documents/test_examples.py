@@ -137,7 +137,7 @@ class Place:
             (rf"(?<=drop ris/){STEM}\.\d+", waiting),
             (rf"(?<=ris/){STEM}\.\d+", waiting if "limit" in self.around else failed),
             (rf"\b{STEM}\b", waiting.rpartition(".")[0]),
-            (r"(?<=received/)20\d{6}(T\d+)?\*", "2*"),
+            (r"(?<=received/)20\d{6}(T\d+)?\*|(?<=-name ')20\d{6}\*", "2*"),
             (r"/etc/hl7-inetd\b", str(self.etc)),
             (r"/var/lib/hl7-inetd\b", str(self.store)),
             (r"/backup\b", f"{self.top}/backup"),

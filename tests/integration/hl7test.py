@@ -503,6 +503,13 @@ def missing(reason):
     pytest.skip(reason)
 
 
+def no_samples(reason="there are no sample messages (HL7_SAMPLES)"):
+    """Not every clone has them beside it; where the folder is, they are to be in it."""
+    if SAMPLES.is_dir():
+        missing(reason)
+    pytest.skip(reason)
+
+
 def journal_file(tmp_path, entries):
     """A journal file with these entries."""
     tool = pathlib.Path("/lib/systemd/systemd-journal-remote")

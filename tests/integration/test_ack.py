@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from hl7test import (CR, EXIT_CONFIG, SAMPLES, TEMPLATES, Ack, acks, frame, header, message,
-                     missing, split_frames)
+                     split_frames, no_samples)
 
 ID = re.compile(rb"[0-9A-Z]{1,20}\Z")
 NOW = re.compile(rb"\d{14}[+-]\d{4}\Z")
@@ -326,7 +326,7 @@ MISALIGNED = MINIMAL.replace("{now}", "||20230403111111").replace("{id}", "{0-9}
 def sample_oru():
     path = SAMPLES / "oru_r01.hl7"
     if not path.exists():
-        missing(f"there are no sample messages at {SAMPLES}")
+        no_samples()
     return path.read_bytes()
 
 

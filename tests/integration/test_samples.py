@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from hl7test import CR, FS, LF, SAMPLES, VT, acks, frame, missing
+from hl7test import CR, FS, LF, SAMPLES, VT, acks, frame, no_samples
 
 # What the whole file in one frame gets, where that is not "stored".
 ODD = {
@@ -40,7 +40,7 @@ def name_of(path):
 @pytest.fixture(autouse=True)
 def samples():
     if not FILES:
-        missing(f"there are no sample messages at {SAMPLES}")
+        no_samples()
 
 
 def split_messages(data):

@@ -395,7 +395,7 @@ def make_packages(w):
     """Two versions of packages with the names that the page has, the older one installed, for apt to choose from."""
     repository, root = w.folder / "repository", w.folder / "apt"
     listing = ""
-    for version in "0.1.0-1", "0.2.0-1":
+    for version in "0.1.0~deb12", "0.2.0~deb12":
         for name in "hl7-inetd", "hl7-inetd-tools":
             listing += f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x\n" \
                        f"Filename: ./{name}_{version}.deb\nSize: 1\nSHA256: {'0' * 64}\nDescription: x\n\n"
@@ -423,19 +423,19 @@ def upgrade(w):
     """apt works out what it would do; that it does it under load is tests/machine's."""
     need("apt-get")
     installed = make_packages(w)
-    installed("0.1.0-1")
+    installed("0.1.0~deb12")
     w.receive()
     w.send()
     assert w.next().startswith("hl7-receive ")
     w.next()
     said = w.next()
-    assert "Inst hl7-inetd [0.1.0-1] (0.2.0-1" in said and "Inst hl7-inetd-tools [0.1.0-1] (0.2.0-1" in said, said
+    assert "Inst hl7-inetd [0.1.0~deb12] (0.2.0~deb12" in said and "Inst hl7-inetd-tools [0.1.0~deb12] (0.2.0~deb12" in said, said
     w.next()
     assert ": 0 errors" in w.next()
-    installed("0.2.0-1")
-    assert "0.1.0-1" in w.next()
+    installed("0.2.0~deb12")
+    assert "0.1.0~deb12" in w.next()
     said = w.next()
-    assert "Inst hl7-inetd [0.2.0-1] (0.1.0-1" in said, said
+    assert "Inst hl7-inetd [0.2.0~deb12] (0.1.0~deb12" in said, said
 
 
 def some_state(w):

@@ -32,6 +32,7 @@ CACHE = pathlib.Path(os.environ.get("HL7_MACHINE_CACHE", "/var/cache/hl7-inetd-t
 SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "450"))
 
 SUITES = {"bookworm": 252, "trixie": 257}   # systemd's version, which the units depend on
+SUITES_RELEASES = {"bookworm": 12, "trixie": 13}
 
 # man-db, as "systemd-analyze verify" asks man for each page that a unit names
 BOOTED = ["dbus", "haproxy", "libsystemd0", "man-db", "openssl", "procps", "python3", "stunnel4",
@@ -40,7 +41,7 @@ BUILDER = ["gcc", "libc6-dev", "libsystemd-dev", "meson", "pkgconf"]
 
 # For machines that build and install the packages themselves and have no network: what packaging/install and the first
 # commands of README.md would fetch is there
-INSTALLER = [*BOOTED, "build-essential", "debhelper", "librabbitmq-dev", "libsystemd-dev", "meson", "pkgconf",
+INSTALLER = [*BOOTED, "build-essential", "debhelper", "librabbitmq-dev", "libsystemd-dev", "lintian", "meson", "pkgconf",
              "po-debconf", "prometheus-node-exporter", "sudo"]
 SYSTEMD_PC = {"bookworm": [], "trixie": ["systemd-dev"]}    # a package of its own only since Debian 13
 

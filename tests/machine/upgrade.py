@@ -523,7 +523,7 @@ def upgrade_under_load_and_back():
     """No connection is refused or cut off, no message lost or doubled, no socket closed."""
     configure_site()
     old, new = first(), second()
-    versions = [packages[0].name.split("_")[1] for packages in (old, new)]
+    versions = [packages[0].name.split("_")[1].partition("~")[0] for packages in (old, new)]
     assert versions[0] != versions[1] and version_of(BINARY) == versions[0]
     with Load("UP") as load:
         kept = {sender: (sender.pid(), versions[0]) for sender in load.senders if sender.kind == "kept"}

@@ -64,6 +64,24 @@ def build(suite, folder):
     return output(*machine.script(IN_A_TREE, tree(suite), top, SOURCE=SOURCE, OUT=out), timeout=900)
 
 
+# $FOLDER is seen as /made, and is where the command is run
+COMMAND = machine.OVERLAY + """\
+mkdir "$top/root/made"
+mount --bind "$FOLDER" "$top/root/made"
+mount --bind /proc "$top/root/proc"
+shift 2
+exec chroot "$top/root" sh -euc 'cd /made && exec "$@"' sh "$@"
+"""
+
+
+def in_a_tree(suite, folder, *command):
+    """What a command of a suite prints, of files in the folder; on this machine if it is of that suite."""
+    if suite == this_suite():
+        return output(*command, cwd=folder, timeout=300)
+    with tempfile.TemporaryDirectory() as top:
+        return output(*machine.script(COMMAND, tree(suite), top, FOLDER=folder), *command, timeout=300)
+
+
 def build_all(folder):
     """{suite: why its packages could not be built, or None}; all suites at once"""
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is in the packages: each file once, in the right one; programs that link what they should; versions that agree."""
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -147,12 +149,13 @@ def test_what_the_packages_say_of_themselves(built, suite):
     for package in PACKAGES:
         deb, = built(suite).glob(f"{package}_*.deb")
         fields[package] = {name: output("dpkg-deb", "--field", deb, name).strip() for name in ("Version", "Depends")}
-    assert {entry["Version"] for entry in fields.values()} == {version()}
+    made = f"{version()}~deb{machine.SUITES_RELEASES[suite]}"
+    assert {entry["Version"] for entry in fields.values()} == {made}
     libraries = {package: set(re.findall(r"\b(lib[a-z0-9.-]+)", entry["Depends"])) for package, entry in fields.items()}
     assert libraries["hl7-inetd-tools"] == {"libc6"}
     assert libraries["hl7-inetd"] == {"libc6", "libsystemd0"}
     assert {re.sub(r"\d+$", "", name) for name in libraries["hl7-amqp"]} == {"libc", "librabbitmq"}
-    assert f"hl7-inetd-tools (= {version()})" in fields["hl7-inetd"]["Depends"]
+    assert f"hl7-inetd-tools (= {made})" in fields["hl7-inetd"]["Depends"]
     assert "hl7-inetd " not in fields["hl7-inetd-tools"]["Depends"] and "systemd" not in fields["hl7-inetd-tools"]["Depends"]
 
 
@@ -171,23 +174,27 @@ def test_maintainer_scripts_let_the_sockets_alone(built, tmp_path, suite):
     assert not (tmp_path / "control/preinst").exists(), "something is stopped before it is unpacked"
 
 
-def test_lintian(built, tmp_path):
-    """By the lintian of this machine, so for the packages that are made here; the source package with them."""
-    suite = debs.this_suite()
-    if suite not in machine.SUITES:
-        pytest.skip(f"the packages are for {', '.join(machine.SUITES)}; this is {suite}")
-    folder = built(suite)
-    source = tmp_path / f"hl7-inetd-{version()}"
+# Of a source package no override can say it: there is no public address, and nobody has translated the question
+OF_THE_SOURCE = "bogus-mail-host,no-complete-debconf-translation"
+
+
+@pytest.mark.parametrize("suite", machine.SUITES)
+def test_lintian(built, tmp_path, suite):
+    """By the lintian of that Debian, with all that it has to say; the source package as well."""
+    made, source = tmp_path / "made", tmp_path / f"hl7-inetd-{version()}"
+    shutil.copytree(built(suite), made)
     shutil.copytree(SOURCE, source, ignore=lambda path, names: [
         name for name in names if name in (".git", "__pycache__", "node_modules", ".pytest_cache")
         or (pathlib.Path(path) == SOURCE and name.startswith("build"))])
     shutil.copytree(SOURCE / "packaging/debian", source / "debian")
     output("dpkg-source", "--build", source.name, cwd=tmp_path)
-    # there is no public address, and nobody has translated the question: no override can say that of a source package
-    said = output("lintian", "--display-info", "--fail-on=error,warning,info", "--allow-root",
-                  "--suppress-tags=bogus-mail-host,no-complete-debconf-translation", *sorted(folder.glob("*.deb")), *tmp_path.glob("*.dsc"))
-    unused = re.findall(r".*unused-override.*", said)
-    assert not unused, unused
+    for path in [*tmp_path.glob("*.dsc"), *tmp_path.glob("*.tar.*")]:
+        path.rename(made / path.name)
+    for names, options in ((["*.deb"], []), (["*.dsc"], [f"--suppress-tags={OF_THE_SOURCE}"])):
+        said = debs.in_a_tree(suite, made, "lintian", "--display-info", "--pedantic", "--allow-root",
+                              "--fail-on=error,warning,info,pedantic", *options,
+                              *(path.name for name in names for path in sorted(made.glob(name))))
+        assert not re.findall(r".*unused-override.*", said), said
 
 
 # -- RPM ------------------------------------------------------------------------------------------
@@ -232,16 +239,82 @@ def test_rpms_touch_no_socket_in_an_upgrade(rpms):
         assert "@" not in words, words
 
 
-def test_rpms_hardening(rpms, tmp_path):
+SOCKETS_AND_TIMERS = "hl7-receive.socket hl7-receive-proxied.socket hl7-receive-wait.socket hl7-queue-expire.timer " \
+                     "hl7-queue-metrics.timer"
+
+# By script and what rpm tells it, how many of the package there will be: what is asked of systemd
+ASKED = {
+    ("postinstall", 1): [f"helper install-system-units {SOCKETS_AND_TIMERS}"],
+    ("postinstall", 2): [],
+    ("preuninstall", 1): [],
+    ("preuninstall", 0): [
+        f"helper remove-system-units {SOCKETS_AND_TIMERS}", "systemctl --quiet stop hl7-forward@*.path",
+        "systemctl --quiet stop hl7-receive-wait.service hl7-receive@*.service hl7-receive-proxied@*.service "
+        "hl7-forward@*.service"],
+    ("postuninstall", 1): ["helper mark-restart-system-units hl7-receive-wait.service", "systemctl --quiet daemon-reload",
+                           "systemctl --quiet --no-block try-restart hl7-forward@*.service"],
+    ("postuninstall", 0): [],
+}
+
+
+@pytest.mark.parametrize("script, count", ASKED)
+def test_rpms_scripts_run(rpms, tmp_path, script, count):
+    """In the place of systemd stands what writes down what it was asked."""
+    said = output("rpm", "-qp", "--scripts", rpms["hl7-inetd"])
+    text, = re.findall(rf"^{script} scriptlet.*?:\n(.*?)(?=^\w+ scriptlet|\Z)", said, re.M | re.S)
+    for name in "helper", "systemctl":
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/asked\n', encoding="ascii")
+        (tmp_path / name).chmod(0o755)
+    text = text.replace("/usr/lib/systemd/systemd-update-helper", str(tmp_path / "helper")).replace(
+        "/run/systemd/system", str(tmp_path))
+    told = output("sh", "-ec", text, "sh", count, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+    assert asked == ASKED[script, count]
+    assert ("systemctl enable --now hl7-receive.socket" in told) == ((script, count) == ("postinstall", 1))
+
+
+@pytest.fixture(scope="session")
+def extracted(rpms, tmp_path_factory):
+    """{package: the folder that stands for the root}"""
+    folders = {}
+    for package, path in rpms.items():
+        folders[package] = tmp_path_factory.mktemp(f"rpm-{package}")
+        with subprocess.Popen(["rpm2cpio", path], stdout=subprocess.PIPE) as archive:
+            done = subprocess.run(["cpio", "--extract", "--make-directories", "--quiet"], cwd=folders[package],
+                                  stdin=archive.stdout, check=False)
+        assert done.returncode == 0 and archive.returncode == 0
+    return folders
+
+
+def test_rpms_hardening(extracted):
     for package, paths in PROGRAMS.items():
-        folder = tmp_path / package
-        folder.mkdir()
-        with subprocess.Popen(["rpm2cpio", rpms[package]], stdout=subprocess.PIPE) as archive:
-            output_of = subprocess.run(["cpio", "--extract", "--make-directories", "--quiet"], cwd=folder,
-                                       stdin=archive.stdout, check=False)
-        assert output_of.returncode == 0
         for path in paths:
-            hardened(folder / path.lstrip("/"))
+            hardened(extracted[package] / path.lstrip("/"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_rpms_sbom(extracted, package):
+    """It has the programs as they are in the package: their hashes, and the build ids that they print."""
+    bom = json.loads((extracted[package] / f"usr/share/doc/{package}/{package}.cdx.json").read_text(encoding="utf-8"))
+    listed = {c["name"]: c for c in bom["components"] if c["type"] == "application"}
+    assert {f"/{path.relative_to(extracted[package])}" for name in listed
+            for path in extracted[package].glob(f"usr/*bin/{name}")} == PROGRAMS[package]
+    for name, c in listed.items():
+        path, = extracted[package].glob(f"usr/*bin/{name}")
+        assert c["hashes"][0]["content"] == hashlib.sha256(path.read_bytes()).hexdigest(), name
+        build_id, = [p["value"] for p in c["properties"] if p["name"] == "hl7-inetd:build-id"]
+        assert build_id in output(path, "--version"), name
+
+
+def test_rpms_modes_and_owners(rpms):
+    """Nothing is anybody's but root's, nothing can be written by others, and what may be changed is kept."""
+    for package, path in rpms.items():
+        for line in output("rpm", "-qp", "--queryformat", "[%{FILENAMES}\t%{FILEMODES:perms}\t%{FILEUSERNAME}:"
+                           "%{FILEGROUPNAME}\t%{FILEFLAGS:fflags}\n]", path).splitlines():
+            name, mode, owner, flags = line.split("\t")
+            assert owner == "root:root" and "s" not in mode[1:].lower(), (package, line)
+            assert mode[0] == "l" or "w" not in (mode[5], mode[8]), (package, line)
+            assert name.startswith("/etc/") == ("c" in flags), (package, line)
 
 
 def test_rpmlint(rpms):

@@ -21,6 +21,7 @@ SETUP = ["--prefix=/usr", "-Dtests=false", "-Damqp=enabled"]
 
 # The clock alone. Were the times of files shifted too, copies that keep them would be shifted twice, and lie in the
 # future, where ninja never comes to an end
+LONG_AGO = 1500000000
 LATER = ("env", "NO_FAKE_STAT=1", "faketime", "-f", "+400d")
 
 
@@ -128,16 +129,20 @@ def test_another_source_is_another_build(builds, tmp_path):
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
-    """Two folders of Debian packages, of two trees, 400 days apart."""
+    """Two folders of Debian packages, of two trees, 400 days apart; the second of files that are old."""
     if not shutil.which("apt-get"):
         missing("no Debian: its packages are not built here")
     need("faketime")
     made = []
-    for name, wrapper in (("here", ()), ("elsewhere-and-later", LATER)):
-        tree = tmp_path_factory.mktemp(name) / name
+    for name, wrapper, options in (("here", (), {}), ("elsewhere and later", LATER, {
+            "umask": 0o027, "env": os.environ | {"TZ": "Asia/Kathmandu", "LANG": "tr_TR.UTF-8", "USER": "somebody"}})):
+        tree = tmp_path_factory.mktemp("tree") / name
         copy_source(tree)
-        made.append(tree.with_name(f"{name}-packages"))
-        run(*wrapper, tree / "packaging/install", "--build-only", f"--output={made[-1]}")
+        if wrapper:
+            for path in tree.rglob("*"):
+                os.utime(path, (LONG_AGO, LONG_AGO), follow_symlinks=False)
+        made.append(tree.with_name(f"{name} packages"))
+        run(*wrapper, tree / "packaging/install", "--build-only", f"--output={made[-1]}", **options)
     return made
 
 

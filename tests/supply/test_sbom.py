@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 
 import pytest
 
@@ -109,6 +110,17 @@ def test_packages(package):
         assert c["licenses"], c["name"]
         for place in c["evidence"]["occurrences"]:
             assert os.path.exists(place["location"])
+
+
+def test_what_it_was_built_with(package):
+    """The packages of the compiler and the linker: not among what is linked, and enough to have them again."""
+    need("dpkg-query")
+    listed = document(package)["metadata"]["tools"]["components"]
+    paths = [os.path.realpath(shutil.which(tool)) for tool in ("gcc", "ld")]
+    assert [c["name"] for c in listed] == [run("dpkg-query", "--search", path).partition(":")[0] for path in paths]
+    for c in listed:
+        assert c["version"] == run("dpkg-query", "-W", "-f", "${Version}", c["name"])
+        assert f"/{c['name']}@" in c["purl"]
 
 
 def list_program(tmp_path, source, *options, env=None):

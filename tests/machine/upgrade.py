@@ -372,6 +372,8 @@ class Load:
         self.senders = [Sender(prefix, number, kind) for number, kind in enumerate(SENDERS)]
 
     def __enter__(self):
+        # one that still lingers has a connection to the destination of the load before
+        until(lambda: guest.forwarder_is("inactive"), "no forwarder runs")
         self.sink = Sink()
         for sender in self.senders:
             sender.start()
@@ -429,7 +431,8 @@ class Load:
         taken = collections.Counter(self.taken())
         assert sum(sender.counts["messages"] for sender in self.senders) == len(taken) == taken.total()
         assert self.stored() == taken, f"not once in {RECEIVED}: {differing(self.stored(), taken)}"
-        until(lambda: len(self.sink.got) >= len(taken), f"{len(taken)} at the destination: {len(self.sink.got)}", 60)
+        while (before := len(self.sink.got)) < len(taken):
+            until(lambda b=before: len(self.sink.got) > b, f"{len(taken)} at the destination: {before}")
         until(lambda: not list(guest.QUEUE.iterdir()), "nothing waits any more")
         got = collections.Counter(self.sink.got)
         assert got == taken, f"not once at the destination: {differing(got, taken)}"

@@ -12,6 +12,8 @@ A comment in front of an example names its runner, and what that needs to know:
   .\" example: destination [STATUS]   the file of a destination, and how hl7-forward --once ends
   .\" example: listener               a command that listens
   .\" example: inetd                  a line of inetd.conf
+  .\" example: haproxy                a section of haproxy.cfg
+  .\" example: keepalived             keepalived.conf
 
 hl7-template(5) has marks of its own, ".\" test:", which tests/convert runs. This file needs nothing but itself: it is
 taken along into the machines.
@@ -20,7 +22,8 @@ import dataclasses
 import pathlib
 import re
 
-RUNNERS = {"shell", "machine", "drop-in", "unit", "receive.conf", "queue.conf", "destination", "listener", "inetd"}
+RUNNERS = {"shell", "machine", "drop-in", "unit", "receive.conf", "queue.conf", "destination", "listener", "inetd",
+           "haproxy", "keepalived"}
 
 BLOCK = r"\.Bd -literal[^\n]*\n(?P<block>.*?)^\.Ed$|(?P<lines>(?:\.Dl [^\n]*\n)+)"
 

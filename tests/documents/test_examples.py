@@ -37,8 +37,11 @@ def of(*runners):
 
 
 def need(tool):
-    if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+    """Where it is."""
+    path = shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if not path:
         (pytest.fail if os.environ.get("HL7_STRICT") else pytest.skip)(f"{tool} is not installed")
+    return path
 
 
 def need_root(why):
@@ -247,6 +250,31 @@ def test_inetd(place, example):
     # hl7-amqp has no broker here, and says so to the sender
     code = "CR" if example.page == "hl7-amqp.8" else "AA"
     assert f"\nMSA|{code}|" in done.stdout, done.stdout
+
+
+def is_taken(folder, text, *command):
+    """Whether a program that only looks at its configuration has nothing to say against it."""
+    (folder / "conf").write_text(text, encoding="utf-8")
+    done = subprocess.run([*command, folder / "conf"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.returncode == 0 and not re.search(r"warning|unknown|violation", done.stdout, re.I)
+
+
+@of("haproxy")
+def test_haproxy(tmp_path, example):
+    command = [need("haproxy"), "-c", "-f"]
+    assert is_taken(tmp_path, example.text, *command)
+    assert not is_taken(tmp_path, example.text.replace("balance ", "balances "), *command)
+
+
+@of("keepalived")
+def test_keepalived(tmp_path, example):
+    """In a network of its own, which has the interface; as root, who can make one."""
+    need_root("a network interface")
+    need("ip")
+    command = ["unshare", "--net", "sh", "-c", 'ip link add eth0 type veth peer name eth1 && exec "$@"', "sh",
+               need("keepalived"), "--config-test", "--use-file"]
+    assert is_taken(tmp_path, example.text, *command)
+    assert not is_taken(tmp_path, example.text.replace("nopreempt", "no_preempt"), *command)
 
 
 def verified(folder, unit):

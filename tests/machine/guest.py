@@ -598,6 +598,17 @@ def wait_mode_says_how_it_is():
 
 
 @check
+def socket_says_how_many_are_connected():
+    settle()
+    before = int(show(SOCKET, "NAccepted")["NAccepted"])
+    with connect() as connection:
+        until(lambda: f"Accepted: {before + 1}; Connected: 1" in run("systemctl", "status", "--no-pager", SOCKET).stdout,
+              "what systemctl status says of the connection")
+        connection.sendall(frame(message("CONNECTED-1")))
+        assert_accepted(answer(connection), "CONNECTED-1")
+
+
+@check
 def changing_between_the_two_ways_to_accept():
     """Whichever is started takes the port over, also from a supervisor that has it open."""
     for number in range(10):

@@ -72,7 +72,9 @@ for group in $CGROUPS; do echo $$ >"$group/cgroup.procs"; done
 tar -C "$STAGE" -c . | tar -C "$top/root" -x --keep-directory-symlink --no-overwrite-dir
 [ ! -e "$STAGE/usr/sbin/hl7-receive" ] || chroot "$top/root" systemd-sysusers
 cp "$SHARED/machine-test.service" "$top/root/etc/systemd/system/"
-mkdir -p "$top/root/var/log/journal"
+mkdir -p "$top/root/var/log/journal" "$top/root/etc/systemd/journald.conf.d"
+# checks ask for entries behind floods: none of them is to be dropped for their number
+printf '[Journal]\\nRateLimitIntervalSec=0\\n' >"$top/root/etc/systemd/journald.conf.d/tests.conf"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 # 133: it asked for a reboot
 status=133

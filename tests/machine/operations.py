@@ -69,13 +69,13 @@ SYSTEM = {
         ("journalctl --since -1h -t hl7-receive HL7_PEER=10.20.1.5", "No entries"),
         ("journalctl --since -1h -t hl7-receive HL7_ACK_DELIVERED=no", None)],
     "Nobody can connect": [
-        ("systemctl status hl7-receive.socket", "Address already in use"),
+        ("systemctl status hl7-receive.socket", "Failed to listen on"),
         ("systemctl list-sockets 'hl7-*'", None),
-        ("journalctl -u hl7-receive.socket -n 20", "Address already in use"),
+        ("journalctl -u hl7-receive.socket -n 20", "Failed to listen on"),
         ("systemctl enable --now hl7-receive.socket", "^$"),
         ("systemctl show hl7-receive.socket -p IPAddressAllow -p IPAddressDeny", "IPAddressAllow="),
         (f"journalctl MESSAGE_ID={AWAY} --since -1h", "hl7-receive"),
-        ("journalctl --since -1h -t hl7-receive -n 20", "--no-such-option")],
+        ("journalctl -t hl7-receive -n 20", "--no-such-option")],
     "Too many connections": [
         ("systemctl show hl7-receive.socket -p NConnections -p NRefused -p NAccepted", "NConnections=1\n"),
         ("systemctl list-units 'hl7-receive@*.service'", r"127\.0\.0\.1"),
@@ -209,7 +209,7 @@ class Walk:
         g.output("systemctl", "stop", g.SOCKET)
         with g.socket.create_server(("0.0.0.0", g.PORT)):
             g.run("systemctl", "start", g.SOCKET)
-            self.told("-u", g.SOCKET, "--grep=Address already in use")
+            self.told("-u", g.SOCKET, "--grep=Failed to listen on sockets")
             self.run("Nobody can connect", last=3)
         g.run("systemctl", "reset-failed")
         self.run("Nobody can connect", first=3, last=5)
@@ -233,7 +233,6 @@ class Walk:
         g.output("systemctl", "daemon-reload")
         assert limit == {"MaxConnectionsPerSource": "256"}, limit
         with g.connect() as connection:
-            connection.sendall(g.frame(g.message("STAYS-2"))[:20])
             g.in_hand(connection)
             self.run("Another machine", last=2)
             assert not g.answer(connection), "who was connected is still served"

@@ -5,7 +5,6 @@ The files of units/tls are what runs here, but for ports and paths, which are re
 certificates are made for the tests.
 """
 import contextlib
-import os
 import pathlib
 import re
 import shutil
@@ -136,6 +135,10 @@ class Front:
         return (f"openssl s_client -quiet -verify_return_error -verify_hostname localhost "
                 f"-CAfile {self.authority}/clients.pem {identity} {' '.join(options)} -connect 127.0.0.1:{self.port}")
 
+    def socat(self):
+        a = self.authority
+        return (f"{need('socat')} - OPENSSL:127.0.0.1:{self.port},cafile={a}/clients.pem,commonname=localhost,"
+                f"cert={a}/analyzer.pem,key={a}/analyzer.key")
 
 
 def is_reached(port):
@@ -171,18 +174,20 @@ def receiver(start, command, tmp_path):
 
 @pytest.fixture
 def start_proxy(start, certificates, tmp_path):
-    def haproxy(path, addresses, *more):
+    """By kind; enter: words in front of the command, which must end in exec()."""
+
+    def haproxy(path, addresses, *more, enter=()):
         text = shipped("haproxy.cfg", (RECEIVER_SOCKET, path), (f":::{PORT} v4v6", addresses), *more,
                        (FOLDER, certificates))
         (tmp_path / "haproxy.cfg").write_text(text, encoding="utf-8")
         with open(tmp_path / "haproxy.log", "wb") as log:
-            return start([need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log)
+            return start([*enter, need("haproxy"), "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log)
 
-    def stunnel(path, addresses, *more):
+    def stunnel(path, addresses, *more, enter=()):
         text = shipped("stunnel-hl7.conf", (RECEIVER_SOCKET, path), (f"accept = :::{PORT}", f"accept = {addresses}"),
                        *more, (FOLDER, certificates), ("TIMEOUTbusy = 10", "TIMEOUTbusy = 2"))
         (tmp_path / "hl7.conf").write_text(text, encoding="utf-8")
-        return start([need("stunnel4"), tmp_path / "hl7.conf"])
+        return start([*enter, need("stunnel4"), tmp_path / "hl7.conf"])
 
     return {"haproxy": haproxy, "stunnel": stunnel}
 
@@ -547,9 +552,7 @@ def test_hl7_send_by_openssl_without_a_certificate(front, send):
 
 def test_hl7_send_by_socat(front, send):
     f = front("--messages=0")
-    a = f.authority
-    done = send(f"{need('socat')} - OPENSSL:127.0.0.1:{f.port},cafile={a}/clients.pem,commonname=localhost,"
-                f"cert={a}/analyzer.pem,key={a}/analyzer.key", M, N, options=["--keep-open"])
+    done = send(f.socat(), M, N, options=["--keep-open"])
     assert done.returncode == ACCEPTED, done.told
     assert f.store.messages() == [M, N]
 
@@ -607,25 +610,11 @@ def test_hl7_forward_by_stunnel(front, start, by_stunnel, tmp_path):
     assert f.store.messages() == [message(f"ID{n}") for n in range(3)]
 
 
-NODE_CLIENT = """
-const tls = require("tls"), fs = require("fs");
-const [port, folder] = process.argv.slice(2);
-const read = (name) => fs.readFileSync(folder + "/" + name);
-const socket = tls.connect({ host: "127.0.0.1", port: Number(port), servername: "localhost", ca: read("clients.pem"),
-  cert: read("analyzer.pem"), key: read("analyzer.key"), minVersion: "TLSv1.2" });
-socket.on("secureConnect", () => socket.write(fs.readFileSync(0)));
-socket.on("data", (data) => { process.stdout.write(data); if (data.includes(0x1c)) socket.end(); });
-socket.on("error", (e) => { console.error(e.message); process.exit(1); });
-setTimeout(() => { console.error("no answer in time"); process.exit(1); }, 15000).unref();
-"""
-
-
-def test_node(front, run, tmp_path):
-    program = os.environ.get("HL7_NODE") or shutil.which("node") or need("nodejs")
+def test_node(front, run, node):
     f = front()
-    (tmp_path / "client.js").write_text(NODE_CLIENT)
-    done = run([program, tmp_path / "client.js", f.port, f.authority], input=frame(M))
-    assert b"MSA|AA|ID1" in done.stdout, done.told
+    done = run(node("client.js", "node", f.port, f.authority), input=frame(M), env=node.env)
+    assert done.returncode == 0, done.told
+    assert done.stdout == b"AA ID1\n"
     assert f.store.messages() == [M]
 
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // client.js PACKAGE PORT [FOLDER]: sends the framed messages of standard input one after another, over one
 // connection where the package can, with an npm package, and prints "MSA-1 MSA-2" of each answer as that
-// package reads it. With a folder, over TLS: it has clients.pem, and analyzer.pem with analyzer.key.
+// package reads it. With a folder, over TLS: it has clients.pem, and analyzer.pem with analyzer.key. The package
+// "node" is none: node's own TLS.
 "use strict";
 
 const fs = require("fs");
@@ -33,6 +34,24 @@ const mllpNode = (create) => async () => {
 const quiet = { info() {}, error() {} };
 
 const clients = {
+  node() {
+    let received = "";
+    const socket = require("tls").connect({ host: "127.0.0.1", port, ...tls.tls });
+    const next = () => texts.length ? socket.write(`\x0b${texts.shift()}\x1c\r`) : socket.end();
+    socket.on("secureConnect", next);
+    socket.on("data", (data) => {
+      received += data;
+      if (!received.endsWith("\x1c\r"))
+        return;
+      const fields = received.split("\r").find((segment) => segment.startsWith("MSA|")).split("|");
+      console.log(fields[1], fields[2]);
+      received = "";
+      next();
+    });
+    socket.on("error", (error) => { throw error; });
+    socket.on("close", () => process.exit(0));
+  },
+
   "simple-hl7"() {
     const hl7 = require("simple-hl7");
     const parser = new hl7.Parser({ segmentSeperator: "\r" });

@@ -5,8 +5,10 @@ import os
 import pathlib
 import pwd
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -399,16 +401,15 @@ def shown(begin):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """A PostgreSQL of our own on a Unix socket: (its folder, run(SQL))."""
+def database():
+    """A PostgreSQL of our own on a Unix socket. Its folder is none of pytest's, which each pytest that starts closes to
+    other users."""
     initdb = next(iter(sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
     need("psql")
     if not initdb:
         need("initdb")
-    folder = pathlib.Path(tmp_path_factory.mktemp("pg"))
-    for parent in (folder, *folder.parents[:3]):
-        if parent != pathlib.Path("/tmp"):
-            parent.chmod(0o755)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hl7-test-"))
+    folder.chmod(0o755)
     as_user = []
     if os.getuid() == 0:  # which the server refuses to be
         user = pwd.getpwnam("postgres")
@@ -445,6 +446,7 @@ def database(tmp_path_factory):
             Database.ask(statement)
     yield Database
     Database.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS / "integration"))
+sys.path.append(str(TESTS / "interoperability"))
 
 # pylint: disable=wrong-import-position
 from hl7test import AS_SYSTEMD, BUILD, Connection, Logs, environment

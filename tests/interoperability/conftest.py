@@ -12,8 +12,10 @@ sys.path.insert(0, str(INTEGRATION))
 # pylint: disable=wrong-import-position,unused-import
 from forwardtest import FORWARD
 from hl7test import RECEIVE, SEND
-from test_foreign import node
 from table import Table
+from test_foreign import node
+from test_forward_ways import archive, configured, database, folder, web_service
+from test_tls import authority, by_stunnel, certificates, start_proxy
 from wire import Wire
 
 # under another name, as this file is "conftest" here

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import typing
 
 import peers
 from hl7test import BUILD, SOURCE
@@ -16,8 +17,13 @@ END = "<!-- interoperability: end -->\n"
 
 FOLDER = pathlib.Path(os.environ.get("HL7_INTEROPERABILITY_DIR", BUILD / "interoperability"))
 
-COLUMNS = ("peer", "version", "client", "server", "host", "seen")
-HEADINGS = ("peer", "version", "client", "server", "starts `hl7-receive`", "what was seen")
+COLUMNS = ("peer", "version", "client", "server", "host", "front", "tls", "behind", "seen")
+HEADINGS = ("peer", "version", "client", "server", "starts `hl7-receive`", "ends TLS", "TLS client",
+            "behind `hl7-forward`", "what was seen")
+
+# Those whose traffic is for tshark to read
+IN_THE_CLEAR = ("client", "server", "host")
+IN_TLS = ("front", "tls")
 
 
 @dataclasses.dataclass
@@ -25,11 +31,11 @@ class Exchange:
     peer: str
     role: str
     scenario: str
-    port: int
-    messages: tuple     # at least and at most so many
-    answers: tuple
+    port: typing.Optional[int] = None   # where it is captured
+    messages: tuple = (0, 0)            # at least and at most so many are to be read from the capture
+    answers: tuple = (0, 0)
     result: str = "failed"
-    is_peculiar: bool = False  # it went as we must expect it of that peer, but not well
+    is_peculiar: bool = False           # it went as we must expect it of that peer, but not well
     facts: list = dataclasses.field(default_factory=list)
 
 
@@ -43,7 +49,7 @@ class Table:
         self.is_read = False  # tshark made out each of their frames
 
     @contextlib.contextmanager
-    def exchange(self, peer, role, scenario, port, messages, answers):
+    def exchange(self, peer, role, scenario, port=None, messages=0, answers=0):
         """It has passed when the block ends without an exception; exchange.facts is what was found out."""
         made = Exchange(peer.name, role, scenario, port, many(messages), many(answers))
         self.exchanges.append(made)
@@ -53,8 +59,8 @@ class Table:
     def of(self, name, role):
         return [e for e in self.exchanges if (e.peer, e.role) == (name, role)]
 
-    def passed(self):
-        return [e for e in self.exchanges if e.result == "passed"]
+    def passed(self, roles):
+        return [e for e in self.exchanges if e.result == "passed" and e.role in roles]
 
     def complete(self):
         """All that there is to be tried was."""
@@ -65,11 +71,11 @@ class Table:
     def row(self, peer, version):
         """How many of a role's exchanges went well, which did not, and what was found out."""
         made = {"peer": peer.name, "version": version}
-        for role, scenarios in peers.SCENARIOS.items():
+        for role in peers.SCENARIOS:
             of = self.of(peer.name, role)
             well = sum(e.result == "passed" and not e.is_peculiar for e in of)
             failed = [e.scenario for e in of if e.result != "passed"]
-            made[role] = f"{well} of {len(scenarios)}" if of else ""
+            made[role] = f"{well} of {len(peers.tried(peer, role))}" if of else ""
             if failed:
                 made[role] += f", failed: {', '.join(failed)}"
         facts = [fact for e in self.exchanges if e.peer == peer.name for fact in e.facts]
@@ -77,7 +83,7 @@ class Table:
 
 
 def other_row(peer, version, seen):
-    """Of one that is no client, server or host."""
+    """Of one that has no role."""
     return dict.fromkeys(COLUMNS, "") | {"peer": peer, "version": version, "seen": seen}
 
 
@@ -98,6 +104,12 @@ def in_readme():
     return found and found[1]
 
 
+def row_in_readme(name):
+    """As it stands there, for those that are tried elsewhere."""
+    found = [row for row in parsed(in_readme() or "") if row["peer"] == name]
+    return found[0] if found else other_row(name, "", "")
+
+
 def write_readme(rows):
     text = README.read_text(encoding="utf-8")
     old = in_readme()
@@ -110,3 +122,15 @@ def write(rows, context):
     (FOLDER / "interoperability.md").write_text(markdown(rows), encoding="utf-8")
     (FOLDER / "interoperability.json").write_text(
         json.dumps(context | {"rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def without_versions(rows, but=()):
+    """To be compared: versions of Debian's packages differ from one Debian to another."""
+    return [row | ({} if row["peer"] in but else {"version": ""}) for row in rows]
+
+
+def other_versions(rows):
+    """Which of these rows README.md has with another version."""
+    shown = {row["peer"]: row["version"] for row in parsed(in_readme())}
+    return [f"{row['peer']} {row['version']} (README.md: {shown.get(row['peer'])})" for row in rows
+            if shown.get(row["peer"]) != row["version"]]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Foreign clients, servers and inetds, each with a version of its own, and what they are tried with; the traffic as
-tshark reads it; the table of all that.
+"""Foreign clients, servers, inetds, proxies and commands, each with a version of its own, and what they are tried
+with; the traffic as tshark reads it; the table of all that.
 
     /usr/bin/python3 -m pytest tests/interoperability
 
@@ -21,28 +21,11 @@ import peers
 import table as tables
 import wire as wires
 from forwardtest import FORWARD, NAME, QUICK, Queue
-from hl7test import CR, SEND, acks, frame, message, message_of, need, wait_until
+from hl7test import CR, SEND, acks, frame, need, wait_until
+from messages import LARGE, N, NOTES, payload, payloads
+from test_tls import Front
 
-N = 5
-LARGE = 1 << 20
-NOTES = {"UTF-8": "\u00c4\u03a9\u0416\u6f22\U0001fac0"}  # two, three and four bytes
 LATE_MSEC, ACK_TIMEOUT_MSEC = 2500, 1000
-
-
-def payload(i, scenario="one"):
-    """Message number i; only UTF-8's has other characters than ASCII, as not every dissector can read them."""
-    extra = [f"NTE|1||{NOTES.get(scenario, 'plain')}"]
-    fields = {"version": "2.5.1", "charset": "UNICODE UTF-8", "extra": extra}
-    if scenario == "large":
-        return message_of(LARGE, f"ID{i}", **fields)
-    made = message(f"ID{i}", **fields)
-    # a converter will miss what the patient is known by
-    return made.replace(b"CANARYID^^^HOSP^MR", b"") if scenario == "refused" else made
-
-
-def payloads(scenario):
-    return [payload(i, scenario) for i in range(N if scenario in ("kept", "forward") else 1)]
-
 
 CONVERSION = r"""{to ris}
 MSH|^~\&|{MSH-3}|{MSH-4}|{MSH-5}|{MSH-6}|{MSH-7}||{MSH-9}|{MSH-10}|P|2.5
@@ -55,7 +38,7 @@ def receiver(command, tmp_path):
     """The command line for a scenario."""
 
     def receiver(scenario, *options):
-        more = [*options, "--messages=0"] if scenario == "kept" else [*options]
+        more = [*options, "--messages=0"] if scenario in ("kept", "forward") else [*options]
         if scenario == "refused":
             (tmp_path / "convert.d").mkdir()
             (tmp_path / "convert.d" / "ris.hl7t").write_text(CONVERSION, encoding="utf-8")
@@ -123,17 +106,31 @@ def test_client(wire, table, node, run, start, receiver, store, peer, scenario):
 SHORT_DRAIN = "--drain-timeout=100ms"
 
 
-def send(run, wire, tmp_path, port, sent, *options):
+def send(run, wire, tmp_path, to, sent, *options):
+    """To a port, or by a command."""
+    to = [f"127.0.0.1:{to}"] if isinstance(to, int) else ["--via", to]
     files = []
     for i, text in enumerate(sent):
         files.append(tmp_path / f"{i}.hl7")
         files[-1].write_bytes(text)
-    return run([*wire.enter, SEND, "--timeout=10s", *options, f"127.0.0.1:{port}", *files])
+    return run([*wire.enter, SEND, "--timeout=10s", *options, *to, *files])
 
 
 def answered(done):
     """MSA-1 and MSA-2 of what hl7-send has printed."""
     return [tuple(line.split("|")[1:3]) for line in done.stdout.decode().splitlines() if line.startswith("MSA")]
+
+
+def kept(scenario):
+    return ("--keep-open",) if scenario == "kept" else ()
+
+
+def check_sent(done, store, sent, scenario):
+    """By hl7-send to hl7-receive, byte for byte, whatever stood between."""
+    code = "AE" if scenario == "refused" else "AA"
+    assert done.returncode == (1 if code == "AE" else 0), done.told
+    assert answered(done) == [(code, f"ID{i}") for i in range(len(sent))]
+    assert store.messages() == ([] if code == "AE" else sent)
 
 
 @pytest.mark.parametrize("peer, scenario", cases("host"))
@@ -142,12 +139,9 @@ def test_host(wire, table, run, start, receiver, store, tmp_path, peer, scenario
     start([*wire.enter, *peers.host(peer, port, receiver(scenario, SHORT_DRAIN), tmp_path)])
     wait_until(lambda: wire.is_listening(port), "the listener")
     sent = payloads(scenario)
-    code = "AE" if scenario == "refused" else "AA"
     with table.exchange(peer, "host", scenario, port, len(sent), len(sent)):
-        done = send(run, wire, tmp_path, port, sent, *(("--keep-open",) if scenario == "kept" else ()))
-        assert done.returncode == (1 if code == "AE" else 0), done.told
-        assert answered(done) == [(code, f"ID{i}") for i in range(len(sent))]
-        assert store.messages() == ([] if scenario == "refused" else sent)
+        done = send(run, wire, tmp_path, port, sent, *kept(scenario))
+        check_sent(done, store, sent, scenario)
 
 
 # --- servers --------------------------------------------------------------------------------------
@@ -159,10 +153,11 @@ def serve(wire, start, node, peer, port, *answer):
     return process
 
 
-def forward(run, wire, queue, tmp_path, port, *options):
-    """Puts nothing into the queue, and runs until it is empty."""
-    return run([*wire.enter, FORWARD, f"--store={queue.store}", f"--destinations={tmp_path}", *QUICK, *options,
-                f"--to=mllp://127.0.0.1:{port}", NAME])
+def forward(run, wire, queue, tmp_path, to, *options):
+    """Puts nothing into the queue, and runs until it is empty. To a port, or by a command."""
+    to = f"--to=mllp://127.0.0.1:{to}" if isinstance(to, int) else f"--via={to}"
+    return run([*wire.enter, FORWARD, f"--store={queue.store}", f"--destinations={tmp_path}", *QUICK, *options, to,
+                NAME])
 
 
 def read_by(process, n):
@@ -183,7 +178,7 @@ def test_server(wire, table, node, run, start, tmp_path, peer, scenario):
     repeated = peer.repeats and scenario == "kept"
     counts = ((1, n), (2, n * n)) if repeated else (n, n)
     with table.exchange(peer, "server", scenario, port, *counts) as exchange:
-        done = send(run, wire, tmp_path, port, sent, *(("--keep-open",) if scenario == "kept" else ()))
+        done = send(run, wire, tmp_path, port, sent, *kept(scenario))
         if repeated:
             # no answer is taken for another message's
             assert done.returncode in (0, 3)
@@ -244,25 +239,148 @@ def test_server_that_is_late(wire, table, node, run, start, store, tmp_path, pee
         assert read_by(process, tries) == as_read("late", 1) * tries
 
 
+# --- TLS ------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def open_front(wire, start, start_proxy, receiver, authority, store, tmp_path):
+    """hl7-receive behind a proxy, as it ships: nobody connects without a certificate."""
+
+    def open_front(peer, scenario):
+        path, port = tmp_path / "proxied.sock", wire.tls_port()
+        options = "--proxy-protocol", "--log=stderr"
+        listener = start([need("systemd-socket-activate"), "-a", "-l", path, *receiver(scenario, *options)])
+        wait_until(path.exists, "the listener")
+        kind = peer.name.lower()
+        process = start_proxy[kind](path, f"127.0.0.1:{port}", enter=wire.enter)
+        wait_until(lambda: wire.is_listening(port), "the proxy")
+        return Front(kind, port, authority, listener, process, store)
+
+    return open_front
+
+
+@pytest.mark.parametrize("peer, scenario", cases("front"))
+def test_front(wire, table, run, open_front, store, tmp_path, peer, scenario):
+    """hl7-send by OpenSSL's client."""
+    front = open_front(peer, scenario)
+    sent = payloads(scenario)
+    with table.exchange(peer, "front", scenario, front.port):
+        check_sent(send(run, wire, tmp_path, front.s_client(), sent, *kept(scenario)), store, sent, scenario)
+
+
+@pytest.fixture
+def way(by_stunnel):
+    """The command that hl7-send or hl7-forward speak TLS by."""
+    return {"openssl": lambda front: front.s_client(), "socat": lambda front: front.socat(), "stunnel": by_stunnel}
+
+
+HAPROXY, = (p for p in peers.PEERS if p.name == "HAProxy")
+VIA = [c for c in cases("tls") if c.values[0].tls == "via"]
+
+
+@pytest.mark.parametrize("peer, scenario", [c for c in VIA if c.values[1] != "forward"])
+def test_tls_by_a_command(wire, table, run, open_front, way, store, tmp_path, peer, scenario):
+    front = open_front(HAPROXY, scenario)
+    sent = payloads(scenario)
+    with table.exchange(peer, "tls", scenario, front.port):
+        done = send(run, wire, tmp_path, way[peer.name](front), sent, *kept(scenario))
+        check_sent(done, store, sent, scenario)
+
+
+@pytest.mark.parametrize("peer", [c.values[0] for c in VIA if c.values[1] == "forward"], ids=lambda peer: peer.name)
+def test_tls_of_a_forwarder(wire, table, run, open_front, way, store, tmp_path, peer):
+    front = open_front(HAPROXY, "forward")
+    queue = Queue(tmp_path / "out")
+    sent = payloads("forward")
+    for text in sent:
+        queue.put(text)
+    with table.exchange(peer, "tls", "forward", front.port):
+        done = forward(run, wire, queue, tmp_path / "none", way[peer.name](front))
+        assert done.returncode == 0, done.told
+        assert (queue.names(), queue.failed_names()) == ([], [])
+        assert store.messages() == sent
+
+
+@pytest.mark.parametrize("peer, scenario", [c for c in cases("tls") if c.values[0].tls == "node"])
+def test_tls_of_a_client(wire, table, node, run, open_front, store, authority, peer, scenario):
+    front = open_front(HAPROXY, scenario)
+    sent = payloads(scenario)
+    code = "AE" if scenario == "refused" else "AA"
+    with table.exchange(peer, "tls", scenario, front.port) as exchange:
+        done = run([*wire.enter, *node("client.js", peer.name, front.port, authority)], env=node.env,
+                   input=b"".join(map(frame, sent)))
+        assert done.returncode == 0, done.told
+        assert done.stdout.decode().splitlines() == [f"{code} ID{i}" for i in range(len(sent))]
+        exchange.facts += check_stored(store.messages(), [] if code == "AE" else sent, scenario)
+
+
+# --- commands behind hl7-forward ------------------------------------------------------------------
+
+PSQL, CURL = peers.roles("behind")
+
+
+@pytest.fixture
+def waiting(store):
+    """What waits for the destination in each scenario; byte for byte that is what has to arrive."""
+
+    def waiting(scenario):
+        queue, sent = Queue(store.path), payloads(scenario)
+        for text in sent:
+            queue.put(text)
+        return queue, sent
+
+    return waiting
+
+
+@pytest.mark.parametrize("scenario", peers.SCENARIOS["behind"])
+def test_psql(table, archive, database, waiting, scenario):
+    """The manual's example, with a PostgreSQL of our own."""
+    queue, sent = waiting(scenario)
+    with table.exchange(PSQL, "behind", scenario) as exchange:
+        if scenario == "down":
+            database.stop()
+        try:
+            process = archive()
+            wait_until(lambda: scenario != "down" or int(queue.state()["retries"]) > 0, "a first try")
+        finally:
+            if scenario == "down":
+                database.start()
+        assert process.wait() == 0, process.log_text
+        assert (queue.names(), queue.failed_names()) == ([], [])
+        rows = database.ask("SELECT encode(content, 'hex') FROM message ORDER BY stored").splitlines()
+        assert rows == [text.hex() for text in sent]
+        exchange.facts.append("with PostgreSQL, as `hl7-forward(8)` shows it")
+
+
+@pytest.mark.parametrize("scenario", peers.SCENARIOS["behind"])
+def test_curl(table, web_service, waiting, scenario):
+    """The manual's example, with a web service of our own."""
+    queue, sent = waiting(scenario)
+    with table.exchange(CURL, "behind", scenario) as exchange:
+        process, server = web_service(*((503, 201) if scenario == "down" else (201,)))
+        assert process.wait() == 0, process.log_text
+        assert (queue.names(), queue.failed_names()) == ([], [])
+        assert [body for *_, body in server.requests] == sent * (2 if scenario == "down" else 1)
+        exchange.facts.append("to a web service, as `hl7-forward(8)` shows it")
+
+
 # --- the traffic ----------------------------------------------------------------------------------
 
 @pytest.fixture(scope="session")
 def capture(wire, table):
-    """All frames that tshark sees of the exchanges that went well, by port."""
+    """All frames that tshark sees of the exchanges in the clear that went well, by port."""
     wire.end()
     captured, dropped = wire.counts()
     assert captured and not dropped
-    ports = range(wires.FIRST_PORT, wire.next_port)
-    by_port = {e.port: [] for e in table.passed()}
-    for seen in wires.frames(wire.path, ports):
+    by_port = {e.port: [] for e in table.passed(tables.IN_THE_CLEAR)}
+    for seen in wires.frames(wire.path, wire.ports):
         by_port.setdefault(seen.port, []).append(seen)
     return by_port
 
 
 def test_tshark_sees_all_messages_and_answers(table, capture):
-    if not table.passed():
+    if not capture:
         pytest.skip("there was no traffic: no exchange was run, or none went well")
-    for e in table.passed():
+    for e in table.passed(tables.IN_THE_CLEAR):
         seen = capture[e.port]
         messages, answers = ([f for f in seen if f.is_answer == side] for side in (False, True))
         assert e.messages[0] <= len(messages) <= e.messages[1], e
@@ -279,10 +397,10 @@ def test_tshark_sees_all_messages_and_answers(table, capture):
 
 def test_what_the_traffic_shows(wire, table, capture):
     """The peers' habits, as they stand in the table."""
-    if not table.passed():
+    if not capture:
         pytest.skip("there was no traffic: no exchange was run, or none went well")
-    made = wires.connections(wire.path, range(wires.FIRST_PORT, wire.next_port))
-    for e in table.passed():
+    made = wires.connections(wire.path, wire.ports)
+    for e in table.passed(tables.IN_THE_CLEAR):
         seen = capture[e.port]
         if e.role == "client":
             if e.scenario == "kept" and made[e.port] == N:
@@ -302,15 +420,30 @@ def test_what_the_traffic_shows(wire, table, capture):
             assert len(seen) - messages > messages, f"{e}: it no longer answers messages again"
 
 
+def test_tls_is_all_that_passes(wire, table, capture):
+    """Nobody reads a message there, and both ends have agreed on one version of TLS."""
+    in_tls = table.passed(tables.IN_TLS)
+    if not in_tls or not capture:
+        pytest.skip("there was no traffic: no exchange was run, or none went well")
+    assert wires.readable(wire.path, wire.ports) >= set(capture), "what is in the clear would be seen"
+    assert not wires.readable(wire.path, wire.tls_ports)
+    agreed = wires.tls_versions(wire.path, wire.tls_ports)
+    for e in in_tls:
+        version, = agreed[e.port]
+        e.facts.append(version)
+
+
 # --- the table ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="session")
 def rows(table, node, capture):
     if not table.complete():
         pytest.skip("not all exchanges were run, so there is no table")
-    made = [table.row(peer, peers.version(peer, node.env["NODE_PATH"])) for peer in peers.PEERS]
+    made = [tables.row_in_readme(peer.name) if peer.elsewhere else table.row(peer, peers.version(peer, node))
+            for peer in peers.PEERS]
+    read = "reads" if table.is_read else "does not read"
     made.append(tables.other_row("tshark", peers.program_version("tshark", "--version"),
-                                 ("reads" if table.is_read else "does not read") + " all of it as HL7"))
+                                 f"{read} as HL7 all that is in the clear"))
     return made + [tables.other_row(name, "", why) for name, why in peers.NOT_RUN.items()]
 
 
@@ -323,23 +456,17 @@ def test_table_is_written(rows, wire, node, capture):
         tables.write_readme(rows)
 
 
-def comparable(made, names):
-    """Versions of Debian's packages differ from one Debian to another."""
-    return [r | ({} if r["peer"] in names else {"version": ""}) for r in made]
-
-
 def test_table_of_readme(rows):
     """All but the versions of Debian's packages is the same, and those of npm's are."""
     npm = {p.name for p in peers.PEERS if p.npm}
     shown = tables.in_readme()
     assert shown is not None, "README.md has no place for the table"
-    assert comparable(tables.parsed(shown), npm) == comparable(rows, npm), \
+    assert tables.without_versions(tables.parsed(shown), npm) == tables.without_versions(rows, npm), \
         "write it anew: HL7_INTEROPERABILITY_WRITE=1 packaging/test interoperability"
 
 
 def test_versions_of_debian_in_readme(rows):
-    shown = {r["peer"]: r["version"] for r in tables.parsed(tables.in_readme())}
-    other = [f"{r['peer']} {r['version']} (README.md: {shown.get(r['peer'])})" for r in rows
-             if shown.get(r["peer"]) != r["version"]]
+    # node is not always Debian's
+    other = tables.other_versions([r for r in rows if r["peer"] != "node"])
     if other:
         pytest.skip(f"not the versions of README.md, which are those of Debian 12: {', '.join(other)}")

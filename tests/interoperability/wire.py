@@ -10,7 +10,8 @@ import sys
 
 from hl7test import PATIENCE, Process, missing, need, wait_until
 
-FIRST_PORT = 20001
+# What is sent in the clear, and what is in TLS
+FIRST_PORT, FIRST_TLS_PORT = 20001, 21001
 
 # In an own user namespace nobody needs to be root, where the kernel lets everybody make one
 BE_ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
@@ -38,12 +39,17 @@ class Wire:
         assert self.process.popen.poll() is None, self.process.log_text
         self.pid = self.process.popen.pid
         self.enter = [need("nsenter"), "--target", str(self.pid), *STAY_ROOT, "--net", "--mount", "--root", "--"]
-        self.next_port = FIRST_PORT
+        self.ports = range(FIRST_PORT, FIRST_PORT)
+        self.tls_ports = range(FIRST_TLS_PORT, FIRST_TLS_PORT)
 
     def port(self):
         """One for each exchange: by it the packets are told apart."""
-        self.next_port += 1
-        return self.next_port - 1
+        self.ports = range(FIRST_PORT, self.ports.stop + 1)
+        return self.ports[-1]
+
+    def tls_port(self):
+        self.tls_ports = range(FIRST_TLS_PORT, self.tls_ports.stop + 1)
+        return self.tls_ports[-1]
 
     def is_listening(self, port):
         table = pathlib.Path(f"/proc/{self.pid}/net/tcp").read_text(encoding="ascii")
@@ -107,10 +113,11 @@ FIELDS = ("tcp.srcport", "tcp.dstport", "hl7.llp.sob", "hl7.llp.eob", "hl7.raw",
 EXPERT_ERROR = str(0x800000)
 
 
-def tshark(path, ports, display, *fields):
+def tshark(path, ports, display, *fields, dissector="hl7"):
     """Rows of the packets that the filter shows: a list of values for each field."""
-    line = [need("tshark"), "-r", path, "-d", f"tcp.port=={ports.start}-{ports.stop},hl7", "-o", "hl7.display_llp:TRUE",
-            "-o", "hl7.display_raw:TRUE", "-Y", display, "-T", "fields", "-E", "occurrence=a", "-E", f"aggregator={AGGREGATOR}"]
+    line = [need("tshark"), "-r", path, "-d", f"tcp.port=={ports.start}-{ports.stop},{dissector}",
+            "-o", "hl7.display_llp:TRUE", "-o", "hl7.display_raw:TRUE", "-Y", display, "-T", "fields",
+            "-E", "occurrence=a", "-E", f"aggregator={AGGREGATOR}"]
     for field in fields:
         line += ["-e", field]
     # what it says of being run by root goes to standard error
@@ -145,3 +152,21 @@ def connections(path, ports):
         port = int(row[0][0])
         count[port] = count.get(port, 0) + 1
     return count
+
+
+TLS_VERSIONS = {"0x0303": "TLS 1.2", "0x0304": "TLS 1.3"}
+
+
+def tls_versions(path, ports):
+    """What was agreed on: the versions that a server named, by port."""
+    found = {}
+    # from 1.3 on the old field says 1.2, and an extension the truth
+    for source, old, new in tshark(path, ports, "tls.handshake.type == 2", "tcp.srcport", "tls.handshake.version",
+                                   "tls.handshake.extensions.supported_version", dissector="tls"):
+        found.setdefault(int(source[0]), set()).add(TLS_VERSIONS[(new or old)[0]])
+    return found
+
+
+def readable(path, ports):
+    """To which of these ports something went that anybody can read as a message."""
+    return {int(row[0][0]) for row in tshark(path, ports, 'tcp.payload contains "MSH|"', "tcp.dstport")} & set(ports)

@@ -66,7 +66,7 @@ PEERS = [
 ]
 
 # Why others that one would expect are not among them
-ABSENT = "not run: not in the package registries that the tests use (Debian's, npm)"
+ABSENT = "not run: Debian has no package of it"
 NOT_RUN = {"HAPI": ABSENT, "dcm4che": ABSENT}
 
 

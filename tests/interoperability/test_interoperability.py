@@ -470,3 +470,21 @@ def test_versions_of_debian_in_readme(rows):
     other = tables.other_versions([r for r in rows if r["peer"] != "node"])
     if other:
         pytest.skip(f"not the versions of README.md, which are those of Debian 12: {', '.join(other)}")
+
+
+def packages(pattern):
+    """Those of apt's own lists on this machine that have it in their name or description: {name: record}"""
+    # neither with what is installed, nor with its cache, which it would write
+    options = [f"-oDir::{key}" for key in ("State::status=/dev/null", "Cache::pkgcache=", "Cache::srcpkgcache=")]
+    done = subprocess.run([need("apt-cache"), *options, "search", "--full", pattern], capture_output=True, check=True,
+                          text=True)
+    return {record.split("\n")[0].partition(": ")[2]: record for record in done.stdout.split("\n\n") if record}
+
+
+@pytest.mark.parametrize("name", peers.NOT_RUN)
+def test_not_run_as_there_is_no_package(name):
+    """Some have a word in common with it: those that have to do with health care would be it."""
+    if "python3-hl7" not in packages("hl7"):
+        pytest.skip("this machine has no lists of Debian's packages (apt-get update)")
+    found = packages(f"(^|[^a-z])(lib)?{name}([^a-z]|$)".lower())
+    assert not [p for p, record in found.items() if re.search("HL7|FHIR|DICOM|health", record, re.I)]

@@ -54,6 +54,8 @@ SuccessAction=exit
 FailureAction=exit
 [Service]
 Type=oneshot
+# the default, which systemd 257 forgets when it is told to read its units again
+TimeoutStartSec=infinity
 ExecStart=/usr/bin/python3 /run/machine/{program} /run/machine
 """
 

@@ -240,9 +240,9 @@ def configure_site():
 
 def site():
     """All of it: the contents of each file, and the state of each unit."""
-    files = {str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+    files = {str(path): os.readlink(path) if path.is_symlink() else hashlib.sha256(path.read_bytes()).hexdigest()
              for folder in (ETC, pathlib.Path("/etc/systemd/system"), pathlib.Path("/etc/stunnel"))
-             for path in folder.rglob("*") if path.is_file()}
+             for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
     owners = {str(path): (path.stat().st_mode, path.owner(), path.group()) for path in ETC.rglob("*")}
     enabled = output("systemctl", "list-unit-files", "--no-legend", "hl7-*", "stunnel@*")
     return files, owners, [line.split()[:2] for line in enabled.splitlines()]

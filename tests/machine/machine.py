@@ -40,9 +40,10 @@ BOOTED = ["dbus", "haproxy", "libsystemd0", "man-db", "openssl", "procps", "pyth
 BUILDER = ["gcc", "libc6-dev", "libsystemd-dev", "meson", "pkgconf"]
 
 # For machines that build and install the packages themselves and have no network: what packaging/install and the first
-# commands of README.md would fetch is there
-INSTALLER = [*BOOTED, "build-essential", "debhelper", "librabbitmq-dev", "libsystemd-dev", "lintian", "meson", "pkgconf",
-             "po-debconf", "prometheus-node-exporter", "sudo"]
+# commands of README.md would fetch is there. Also what the packages are judged by; perl-openssl-defaults is what lintian
+# depends on by another name, which debootstrap does not know
+INSTALLER = [*BOOTED, "autopkgtest", "build-essential", "debhelper", "librabbitmq-dev", "libsystemd-dev", "lintian", "meson",
+             "perl-openssl-defaults", "pkgconf", "po-debconf", "prometheus-node-exporter", "sudo"]
 SYSTEMD_PC = {"bookworm": [], "trixie": ["systemd-dev"]}    # a package of its own only since Debian 13
 
 TEST_UNIT = """\

@@ -176,6 +176,8 @@ def test_maintainer_scripts_let_the_sockets_alone(built, tmp_path, suite):
 
 # Of a source package no override can say it: there is no public address, and nobody has translated the question
 OF_THE_SOURCE = "bogus-mail-host,no-complete-debconf-translation"
+# Lintian of Debian 12 knows 4.6.2, that of Debian 13 wants 4.7.2
+OF_THE_SOURCE_IN = {"bookworm": "newer-standards-version", "trixie": ""}
 
 
 @pytest.mark.parametrize("suite", machine.SUITES)
@@ -190,7 +192,7 @@ def test_lintian(built, tmp_path, suite):
     output("dpkg-source", "--build", source.name, cwd=tmp_path)
     for path in [*tmp_path.glob("*.dsc"), *tmp_path.glob("*.tar.*")]:
         path.rename(made / path.name)
-    for names, options in ((["*.deb"], []), (["*.dsc"], [f"--suppress-tags={OF_THE_SOURCE}"])):
+    for names, options in ((["*.deb"], []), (["*.dsc"], [f"--suppress-tags={OF_THE_SOURCE},{OF_THE_SOURCE_IN[suite]}"])):
         said = debs.in_a_tree(suite, made, "lintian", "--display-info", "--pedantic", "--allow-root",
                               "--fail-on=error,warning,info,pedantic", *options,
                               *(path.name for name in names for path in sorted(made.glob(name))))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Packages as they are built for Debian 12 and 13, by packaging/install, and what is in them.
 
-Those for the Debian that this machine is are built here, those for the other in a tree of it.
+Those for the Debian that this machine is are built here, with their unit tests, those for the other in a tree of it, by
+an ordinary user.
 """
 import concurrent.futures
 import contextlib
@@ -25,7 +26,9 @@ mkdir "$top/root/source" "$top/root/out"
 mount --bind -o ro "$SOURCE" "$top/root/source"
 mount --bind "$OUT" "$top/root/out"
 mount --bind /proc "$top/root/proc"
-exec chroot "$top/root" /source/packaging/install --build-only --output=/out
+chroot "$top/root" useradd --create-home builder
+chroot "$top/root" chown builder: /out
+exec chroot "$top/root" runuser -u builder -- /source/packaging/install --build-only --output=/out
 """
 
 
@@ -58,7 +61,7 @@ def build(suite, folder):
     out = folder / suite
     out.mkdir()
     if suite == this_suite():
-        return output(SOURCE / "packaging/install", "--build-only", f"--output={out}", timeout=300)
+        return output(SOURCE / "packaging/install", "--build-only", "--check", f"--output={out}", timeout=500)
     top = folder / f"{suite}-top"
     top.mkdir()
     return output(*machine.script(IN_A_TREE, tree(suite), top, SOURCE=SOURCE, OUT=out), timeout=900)

@@ -199,6 +199,20 @@ def test_lintian(built, tmp_path, suite):
         assert not re.findall(r".*unused-override.*", said), said
 
 
+@pytest.mark.parametrize("suite", machine.SUITES)
+def test_unit_tests_are_run_if_asked_for(built, suite):
+    log = (built(suite) / "build.log").read_text(encoding="utf-8")
+    assert bool(re.search(r"^Ok: +[1-9]\d", log, re.M)) == (suite == debs.this_suite()), log[-2000:]
+
+
+def test_next_step_is_that_of_the_readme():
+    section = (SOURCE / "README.md").read_text(encoding="utf-8").split("\n## Install it\n")[1]
+    command = re.search(r"^```sh\nsudo (.*)\n```$", section, re.M)[1]
+    for name in "packaging/debian/hl7-inetd.postinst", "packaging/install", "packaging/rpm/hl7-inetd.spec":
+        said = re.findall(r"systemctl enable [^\"\n]*", (SOURCE / name).read_text(encoding="utf-8"))
+        assert said == [command], f"{name}: {said}"
+
+
 # -- RPM ------------------------------------------------------------------------------------------
 
 def rpm_files(path):

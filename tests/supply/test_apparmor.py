@@ -5,6 +5,7 @@ Where the kernel has AppArmor they are loaded, and the programs work in them. Wh
 programs are traced: each file that they open, link, lock or run, and each kind of socket, must be in the profile as
 apparmor_parser expands it.
 """
+import contextlib
 import functools
 import os
 import pathlib
@@ -160,8 +161,10 @@ class Trace:
                     wrong.add(f"network {' '.join(network(arguments))}")
                 continue
             for path, permissions in wants(call, arguments):
+                # links are followed before it is asked, and the name of a folder keeps its slash
                 path = self.installed(path)
-                if not any(rules.allows(p, permissions) for p in {path, os.path.realpath(path)}):
+                path = os.path.realpath(path) + "/" * path.endswith("/")
+                if not rules.allows(path, permissions):
                     wrong.add(f"{path} {permissions}")
         return sorted(wrong)
 
@@ -185,7 +188,7 @@ class Site:
     """A store and a configuration, as they would be installed."""
 
     def __init__(self, path):
-        self.store, self.etc = path / "store", path / "etc"
+        self.store, self.etc, notify = path / "store", path / "etc", path / "notify"
         for folder in ("convert.d", "ack.d", "tables", "destinations"):
             (self.etc / folder).mkdir(parents=True)
         for to, charset in (("latin", "8859/1"), ("japan", "ISO IR87"), ("china", "GB 18030-2000")):
@@ -194,7 +197,12 @@ class Site:
         (self.etc / "tables/sex.tsv").write_text("F\tW\n*\tU\n")
         self.places = {str(path): "/var/lib", str(self.store): "/var/lib/hl7-inetd", str(self.etc): "/etc/hl7-inetd",
                        str(program("receive")): "/usr/sbin/hl7-receive",
-                       str(program("forward")): "/usr/sbin/hl7-forward"}
+                       str(program("forward")): "/usr/sbin/hl7-forward", str(notify): "/run/systemd/notify",
+                       str(path / "tmp"): "/tmp"}
+        # a service manager that a program tells its status
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.manager.bind(str(notify))
+        self.environment = {**os.environ, "NOTIFY_SOCKET": str(notify)}
 
     def receive(self, *options):
         return [str(program("receive")), f"--store={self.store}", f"--convert-templates={self.etc}/convert.d",
@@ -204,13 +212,23 @@ class Site:
         return [str(program("forward")), f"--store={self.store}", f"--destinations={self.etc}/destinations", "--once",
                 *options, name]
 
+    def told(self):
+        """The service manager was told something since it was asked last."""
+        lines = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lines.append(self.manager.recv(4096))
+        return any(line.startswith(b"STATUS=") for line in lines)
+
     def queued(self, name):
         return sorted((self.store / "queue" / name).glob("*.hl7"))
 
 
 @pytest.fixture
 def site(tmp_path):
-    return Site(tmp_path)
+    made = Site(tmp_path)
+    yield made
+    made.manager.close()
 
 
 def converse(command):
@@ -229,15 +247,17 @@ def converse(command):
     return answers
 
 
-def wait_mode(command):
+def wait_mode(site, prefix=()):
+    command = [*prefix, *site.receive("--idle-exit=1s")]
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        with subprocess.Popen(command, stdin=listener, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(command, stdin=listener, stderr=subprocess.DEVNULL, env=site.environment) as process:
             for _ in range(2):
                 with socket.create_connection(listener.getsockname()) as peer:
                     peer.settimeout(PATIENCE)
                     peer.sendall(frame("W"))
                     assert b"MSA|AA" in read_answer(peer)
             process.wait(PATIENCE)
+    assert site.told()
 
 
 def deliver(site, prefix=()):
@@ -251,8 +271,9 @@ def deliver(site, prefix=()):
                 (site.etc / f"destinations/{name}.conf").write_text(way + "\n")
                 assert site.queued(name)
                 done = subprocess.run([*prefix, *site.forward(name)], stderr=subprocess.PIPE, timeout=PATIENCE,
-                                      check=False)
+                                      env=site.environment, check=False)
                 assert done.returncode == 0 and not site.queued(name), done.stderr
+                assert site.told()
             process.terminate()
             process.wait(PATIENCE)
 
@@ -295,7 +316,7 @@ def test_receiver_with_strace(site, tmp_path):
 
 def test_supervisor_with_strace(site, tmp_path):
     trace = Trace(tmp_path / "log", site.places)
-    wait_mode([*trace.prefix, *site.receive("--idle-exit=1s")])
+    wait_mode(site, trace.prefix)
     assert trace.refused("hl7-receive") == []
 
 
@@ -306,6 +327,23 @@ def test_forwarder_with_strace(site, tmp_path):
     deliver(site, trace.prefix)
     assert trace.refused("hl7-forward") == []
     assert {"/bin/sh"} <= {p for c, a in trace.calls() if c == "execve" for p, _ in wants(c, a)}
+
+
+# Root is let into what others are kept out of, and these commands do without
+ONLY_ROOT = re.compile("/etc/shadow r|/var/lib/postgresql/.* r")
+
+
+@pytest.mark.parametrize("tool, arguments", [
+    ("psql", "-qX -c 'SELECT 1' archive"), ("curl", "--silent https://localhost:1/"),
+    ("openssl", "s_client -connect localhost:1"), ("bash", "-c true"), ("perl", "-MEncode -e 1"),
+    ("python3", "-c 'import json'")])
+def test_a_command_with_strace(tmp_path, tool, arguments):
+    """What it needs of the system; nobody listens."""
+    need(tool)
+    trace = Trace(tmp_path / "log", {})
+    subprocess.run([*trace.prefix, "sh", "-c", f"{tool} {arguments}"], stdin=subprocess.DEVNULL, timeout=PATIENCE,
+                   env={"PATH": os.defpath}, check=False)
+    assert [wrong for wrong in trace.refused("hl7-forward") if not ONLY_ROOT.fullmatch(wrong)] == []
 
 
 @pytest.mark.parametrize("name, path, permissions, allowed", [
@@ -324,6 +362,8 @@ def test_forwarder_with_strace(site, tmp_path):
     ("hl7-receive", "/proc/1/environ", "r", False),
     ("hl7-receive", "/run/systemd/journal/socket", "w", True),
     ("hl7-receive", "/usr/lib/x86_64-linux-gnu/gconv/ISO8859-1.so", "mr", True),
+    ("hl7-receive", "/run/systemd/notify", "w", True),
+    ("hl7-receive", "/run/postgresql/.s.PGSQL.5432", "w", False),
     ("hl7-receive", "/tmp/x", "w", False),
     ("hl7-forward", "/etc/shadow", "r", False),
     ("hl7-forward", "/etc/resolv.conf", "r", True),
@@ -331,6 +371,20 @@ def test_forwarder_with_strace(site, tmp_path):
     ("hl7-forward", "/var/lib/hl7-inetd/rejected/x.hl7", "r", False),
     ("hl7-forward", "/usr/bin/socat", "rx", True),
     ("hl7-forward", "/usr/bin/socat", "w", False),
+    ("hl7-forward", "/usr/local/bin/to-archive", "rx", True),
+    ("hl7-forward", "/usr/local/bin/to-archive", "w", False),
+    ("hl7-forward", "/usr/lib/postgresql/17/bin/psql", "rx", True),
+    ("hl7-forward", "/usr/share/postgresql-common/pg_wrapper", "rx", True),
+    ("hl7-forward", "/etc/postgresql-common/user_clusters", "r", True),
+    ("hl7-forward", "/etc/postgresql/17/main/postgresql.conf", "w", False),
+    ("hl7-forward", "/run/postgresql/.s.PGSQL.5432", "rw", True),
+    ("hl7-forward", "/var/lib/postgresql/17/main/PG_VERSION", "r", False),
+    ("hl7-forward", "/run/systemd/notify", "w", True),
+    ("hl7-forward", "/run/systemd/private", "w", False),
+    ("hl7-forward", "/run/dbus/system_bus_socket", "w", False),
+    ("hl7-forward", "/etc/ssh/ssh_config.d/", "r", True),
+    ("hl7-forward", "/etc/ssh/ssh_host_ed25519_key", "r", False),
+    ("hl7-forward", "/home/somebody/.ssh/id_ed25519", "r", False),
     ("hl7-forward", "/home/somebody/bin/mine", "x", False),
     ("hl7-forward", "/etc/hl7-inetd/destinations/ris.conf", "w", False),
 ])
@@ -378,7 +432,7 @@ def loaded_profiles(site, tmp_path):
 
 def test_in_force(loaded_profiles, site):
     assert converse(site.receive("--messages=0")) == [b"AA", b"AA", b"AA", b"AE"]
-    wait_mode(site.receive("--idle-exit=1s"))
+    wait_mode(site)
     deliver(site)
     # and it is one: a store that is not the profile's cannot be used
     other = site.store.parent / "elsewhere"

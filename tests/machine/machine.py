@@ -164,6 +164,8 @@ def pristine(suite, kind, packages):
     CACHE.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
     tree = CACHE / f"{suite}-{kind}-{digest}"
+    if tree.exists():       # whole, and not to be waited for while another one is made
+        return tree
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if tree.exists():

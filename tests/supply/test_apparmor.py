@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: MIT
 """The AppArmor profiles compile, and allow what the programs do: nothing more of the store, and no more networks.
 
-Where the kernel has AppArmor they are loaded, and the programs work in them. Where it has not, and there as well, the
-programs are traced: each file that they open, link, lock or run, and each kind of socket, must be in the profile as
-apparmor_parser expands it.
+They are loaded, and the programs work in them, under this kernel or, where it has no AppArmor, in an emulated machine
+under Debian's. And the programs are traced: each file that they open, link, lock or run, and each kind of socket, must
+be in the profile as apparmor_parser expands it.
 """
 import contextlib
 import functools
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
+import time
 
 import pytest
 
+import emulated
 from supply import BUILD, need, program, run
 
 NAMES = ("hl7-receive", "hl7-forward")
@@ -231,7 +234,7 @@ def site(tmp_path):
     made.manager.close()
 
 
-def converse(command):
+def converse(command, first="A"):
     """One message twice, another charset, and one that is refused, over a connection from an inetd."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
         peer.settimeout(PATIENCE)
@@ -239,7 +242,7 @@ def converse(command):
         with subprocess.Popen(command, stdin=served, stdout=served, stderr=subprocess.DEVNULL) as process:
             served.close()
             answers = []
-            for data in (frame("A"), frame("A"), frame("B", "8859/1", "latin-1"), frame("")):
+            for data in (frame(first), frame(first), frame(f"{first}B", "8859/1", "latin-1"), frame("")):
                 peer.sendall(data)
                 answers.append(re.search(rb"\rMSA\|(\w\w)", read_answer(peer))[1])
             peer.shutdown(socket.SHUT_WR)
@@ -407,34 +410,97 @@ def test_what_is_not_allowed_is_found(site, tmp_path):
     assert "/etc/shadow r" in wrong and "/tmp/hl7-apparmor-test w" in wrong and "cat x" in wrong
 
 
-# --- where the kernel has it ----------------------------------------------------------------------------------------
+# --- in force -------------------------------------------------------------------------------------------------------
+
+SECURITY = pathlib.Path("/sys/kernel/security/apparmor")
+
+
+def kernel_has_it():
+    """In a container the kernel's own may be there, but read-only."""
+    return os.access(SECURITY / ".replace", os.W_OK)
+
 
 @pytest.fixture
-def loaded_profiles(site, tmp_path):
+def loaded(site, tmp_path):
     """Both profiles, for the programs and the store of this test, under names of their own."""
-    enabled = pathlib.Path("/sys/module/apparmor/parameters/enabled")
-    if not enabled.exists() or enabled.read_text().strip() != "Y":
-        pytest.skip("this kernel has no AppArmor: the profiles were compiled and compared with traces only")
-    if os.geteuid() != 0:
-        pytest.skip("only root can load a profile")
+    here = {there: here for here, there in site.places.items()}
+    longest_first = "|".join(map(re.escape, sorted(here, key=len, reverse=True)))
     files = []
     for name in NAMES:
         text = profile(name).read_text(encoding="utf-8").replace(f"profile {name} ", f"profile {name}-test ")
-        for here, there in site.places.items():
-            text = text.replace(there, here)
+        text = re.sub(longest_first, lambda found: here[found[0]], text.replace("@{run}/systemd", "/run/systemd"))
         files.append(tmp_path / name)
         files[-1].write_text(text)
         run(need("apparmor_parser"), "--replace", "--skip-cache", files[-1])
-    yield
+    yield {f"{name}-test (enforce)" for name in NAMES}
     for file in files:
         run(need("apparmor_parser"), "--remove", file)
 
 
-def test_in_force(loaded_profiles, site):
+class Denials:
+    """What the kernel's log says that it denied these profiles, from now on: [(profile, what)]."""
+
+    def __init__(self):
+        self.log = open("/dev/kmsg", "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+        self.log.seek(0, os.SEEK_END)
+        self.found = []
+
+    def read(self):
+        while record := self.log.read(8192):
+            if found := re.search(rb'apparmor="DENIED" (.*profile="(hl7-\w+)-test".*)', record):
+                self.found.append((found[2].decode(), found[1].decode(errors="replace")))
+
+    def wait_for(self, names):
+        deadline = time.monotonic() + PATIENCE
+        while not set(names) <= {name for name, _ in self.found} and time.monotonic() < deadline:
+            time.sleep(0.1)
+            self.read()
+        self.log.close()
+        return self.found
+
+
+def confinement(site):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with subprocess.Popen(site.receive(), stdin=listener, stderr=subprocess.DEVNULL) as process:
+            # once it answers; while it is being started it has the profile of who starts it
+            with socket.create_connection(listener.getsockname()) as peer:
+                peer.settimeout(PATIENCE)
+                peer.sendall(frame("C"))
+                read_answer(peer)
+                current = pathlib.Path(f"/proc/{process.pid}/attr/current").read_text(encoding="utf-8").strip()
+            process.terminate()
+            process.wait(PATIENCE)
+    return current
+
+
+def use_elsewhere(site, elsewhere, moved):
+    """What no profile has: another store, and a command that writes beside it. What came of the two."""
+    command = [a.replace(str(site.store), str(elsewhere)) for a in moved(site.receive("--messages=0"))]
+    answered = b"AA" in converse(command)
+    written = elsewhere.with_suffix(".written")
+    (site.etc / "destinations/latin.conf").write_text(f"To=exec:cat >{written} || exit 75\n")
+    subprocess.run(moved(site.forward("latin")), stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+    return answered, written.exists()
+
+
+def test_in_force(request, site, tmp_path):
+    if not kernel_has_it():
+        return emulated.passes("test_apparmor.py::test_in_force")
+    names = request.getfixturevalue("loaded")
+    assert names <= set((SECURITY / "profiles").read_text(encoding="utf-8").splitlines())
+    assert confinement(site) == "hl7-receive-test (enforce)"
+    denials = Denials()
     assert converse(site.receive("--messages=0")) == [b"AA", b"AA", b"AA", b"AE"]
     wait_mode(site)
     deliver(site)
-    # and it is one: a store that is not the profile's cannot be used
-    other = site.store.parent / "elsewhere"
-    command = [a.replace(str(site.store), str(other)) for a in site.receive("--messages=0")]
-    assert b"AA" not in converse(command)
+    # what is not allowed is denied, and by the profiles: copies of the programs, which have none, do it
+    assert converse(site.receive("--messages=0"), "C")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    assert use_elsewhere(site, tmp_path / "denied", list) == (False, False)
+    assert use_elsewhere(site, tmp_path / "done", lambda c: [shutil.copy(c[0], copies), *c[1:]]) == (True, True)
+    # auditd would take it from the kernel's log
+    if not shutil.which("auditd"):
+        found = denials.wait_for(NAMES)
+        assert {name for name, _ in found} == set(NAMES)
+        assert [what for _, what in found if f'"{tmp_path}/denied' not in what] == []

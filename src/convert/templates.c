@@ -69,17 +69,18 @@ may_be_acknowledgement(struct span source)
 	       (memmem(source.p, source.n, "ack.", 4) || memmem(source.p, source.n, "error", 5));
 }
 
-/* As a conversion; one that can only be an acknowledgement, as that. */
+/* As what its folder says; else as a conversion, and one that can only be an acknowledgement as
+ * that. */
 static int
 compile(struct templates *t, const char *path, struct span source, struct template **ret)
 {
-	struct problems conversion = { 0 }, ack = { 0 };
-	const struct problems *told = &conversion;
-	int r = template_compile(source, TEMPLATE_CONVERSION, &t->tables, ret, &conversion);
+	struct problems first = { 0 }, ack = { 0 };
+	const struct problems *told = &first;
+	int r = template_compile(source, t->kind, &t->tables, ret, &first);
 
-	if (r == TEMPLATE_E_INVALID && may_be_acknowledgement(source)) {
+	if (r == TEMPLATE_E_INVALID && !t->has_kind && may_be_acknowledgement(source)) {
 		r = template_compile(source, TEMPLATE_ACKNOWLEDGEMENT, &t->tables, ret, &ack);
-		if (ack.n_errors < conversion.n_errors)
+		if (ack.n_errors < first.n_errors)
 			told = &ack;
 	}
 	count_problems(t, told);
@@ -151,6 +152,23 @@ set_directory(struct templates *t, const char *path, bool is_directory)
 	return t->directory ? 0 : -ENOMEM;
 }
 
+/* ack.d and convert.d are not for templates of the other kind: hl7-receive would refuse all
+ * messages. */
+static int
+set_kind(struct templates *t)
+{
+	char *path = realpath(t->directory, NULL);
+	const char *name;
+
+	if (!path)
+		return -errno;
+	name = basename(path);
+	t->kind = strcmp(name, "ack.d") == 0 ? TEMPLATE_ACKNOWLEDGEMENT : TEMPLATE_CONVERSION;
+	t->has_kind = t->kind == TEMPLATE_ACKNOWLEDGEMENT || strcmp(name, "convert.d") == 0;
+	free(path);
+	return 0;
+}
+
 int
 templates_load(struct templates *t, const char *path, const struct options *o)
 {
@@ -163,6 +181,8 @@ templates_load(struct templates *t, const char *path, const struct options *o)
 	if (stat(path, &st) < 0)
 		return -errno;
 	r = set_directory(t, path, S_ISDIR(st.st_mode));
+	if (r == 0)
+		r = set_kind(t);
 	if (r == 0)
 		r = table_load(&t->tables, beside(t, "tables", o->tables, tables), &reporter);
 	if (r < 0)

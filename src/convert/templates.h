@@ -10,6 +10,11 @@ struct templates {
 	struct template_set set;
 	struct table_set tables;
 	char *directory; /* of the template's, for messages */
+
+	/* what hl7-receive takes them for, if the folder has one of its names */
+	bool has_kind;
+	enum template_kind kind;
+
 	size_t n_errors, n_warnings;
 };
 

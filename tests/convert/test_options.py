@@ -264,15 +264,21 @@ def test_tables_and_destinations_beside_the_folder(t, tmp_path):
     assert done.status == CONFIGURATION
 
 
+def in_ack_d(path):
+    folder = path.parent.with_name("ack.d")
+    folder.mkdir()
+    return path.rename(folder / path.name)
+
+
 def test_check_of_acknowledgements(t):
-    assert convert("--check", t("MSH|^~\\&|A||||{now}||{ack.type}|{id}|P|2.5\n"
-                                "MSA|{ack.code}|{MSH-10}\n{each error}\nERR||{error.location}\n"
-                                "{end}\n")).told == ""
+    assert convert("--check", in_ack_d(t("MSH|^~\\&|A||||{now}||{ack.type}|{id}|P|2.5\n"
+                                         "MSA|{ack.code}|{MSH-10}\n{each error}\nERR||{error.location}\n"
+                                         "{end}\n"))).told == ""
 
 
 def test_an_acknowledgement_can_be_tried(t):
-    done = convert(t("MSH|^~\\&|A||||20260102||ACK|X1|P|2.5\nMSA|{ack.code or \"AA\"}|{MSH-10}\n"
-                     "{each error}\nERR||{error.location}\n{end}\n"), data=message())
+    done = convert(in_ack_d(t("MSH|^~\\&|A||||20260102||ACK|X1|P|2.5\nMSA|{ack.code or \"AA\"}|{MSH-10}\n"
+                              "{each error}\nERR||{error.location}\n{end}\n")), data=message())
     assert done.out == b"MSH|^~\\&|A||||20260102||ACK|X1|P|2.5\rMSA|AA|M1\r"
 
 

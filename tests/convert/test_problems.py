@@ -53,6 +53,26 @@ def test_place_line_and_caret(case):
         assert all((a == "\t") == (b == "\t") for a, b in zip(told[i + 1], told[i + 2][:-1]))
 
 
+CONVERSION = "{to ris}\nMSH|^~\\&|{MSH-3}|||||||ADT^A08|{MSH-10}|P|2.5\n"
+ACKNOWLEDGEMENT = "MSH|^~\\&|{MSH-5}|||||||ACK|{id}|P|2.5\nMSA|{ack.code}|{MSH-10}\n"
+
+
+@pytest.mark.parametrize("folder, text, status", [
+    ("convert.d", CONVERSION, 0), ("convert.d", ACKNOWLEDGEMENT, 78), ("ack.d", ACKNOWLEDGEMENT, 0),
+    ("ack.d", CONVERSION, 78), ("other", CONVERSION, 0), ("other", ACKNOWLEDGEMENT, 0)])
+@pytest.mark.parametrize("named", ["the folder", "the file", "from inside"])
+def test_kind_by_its_folder(tmp_path, folder, text, status, named):
+    """What the receiver would refuse is not right."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / "ris.conf").touch()
+    path = tmp_path / folder / "x.hl7t"
+    path.write_text(text, encoding="ascii")
+    argument, cwd = {"the folder": (path.parent, None), "the file": (path, None),
+                     "from inside": ("x.hl7t", path.parent)}[named]
+    done = convert("--check", f"--destinations={tmp_path}", argument, cwd=cwd)
+    assert done.status == status and ("error: " in done.told) == (status != 0), done
+
+
 def test_there_is_nothing_to_tell_of_a_right_one():
     assert check("right").told == ""
 

@@ -318,8 +318,8 @@ explain_one(const struct options *o, const char *text)
 	if (s.n > 0)
 		return EXIT_OK;
 	(void)fprintf(stderr,
-		"hl7-queue: %s: nothing of it waits, failed or was refused; hl7-queue trace tells "
-		"more\n",
+		"hl7-queue: %s: nothing of it waits or failed, nor was refused and kept; "
+		"hl7-queue trace tells more\n",
 		text);
 	return EXIT_NOT_ALL;
 }

@@ -603,6 +603,12 @@ def test_outcomes():
     assert told and told <= names, told - names
 
 
+def test_alerts():
+    """Each of the rules is in its table, and no other."""
+    rules = (SOURCE / "units/monitoring/hl7-inetd.rules.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^\.It (HL7\w+) Ta", PAGE, re.M) == re.findall(r"alert: (\w+)", rules)
+
+
 def test_sections_of_the_table():
     """What the first table refers to are sections of the page."""
     titles = set(re.findall(r"^\.S[hs] (.*)", PAGE, re.M))

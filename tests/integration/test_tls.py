@@ -566,8 +566,8 @@ def by_stunnel(tmp_path):
         text = re.search(r"^client = yes\n(?:.*\n)*?(?=\.Ed)", page, re.M)[0]
         for old, new in (("ris.example:2575", f"127.0.0.1:{f.port}"),
                          ("checkHost = ris.example", f"checkHost = {host}"),
-                         ("/etc/hl7-inetd/tls/me.pem", f"{f.authority}/{name}.both"),
-                         ("/etc/hl7-inetd/tls/ca.pem", f"{f.authority}/clients.pem")):
+                         ("/etc/hl7-inetd/destinations/me.pem", f"{f.authority}/{name}.both"),
+                         ("/etc/hl7-inetd/destinations/ca.pem", f"{f.authority}/clients.pem")):
             assert old in text
             text = text.replace(old, new)
         (tmp_path / "ris.conf").write_text(text)

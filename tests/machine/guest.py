@@ -740,7 +740,7 @@ def too_many_connections():
 def options_in_receive_conf():
     """As README.md shows it: the next connection has them."""
     settings = pathlib.Path("/etc/hl7-inetd/receive.conf")
-    settings.write_text('HL7_RECEIVE_OPTIONS="--messages=0 --idle-timeout=1h --max-message=100M"\n')
+    settings.write_text('HL7_RECEIVE_OPTIONS="--messages=0 --idle-timeout=1h --max-message=100M --max-result=100M"\n')
     try:
         with connect() as connection:
             connection.sendall(frame(message("CONF-1")) + frame(message("CONF-2")))

@@ -7,12 +7,15 @@ process we started ends, however it ends, all others and the mounts are gone too
 with the host is one folder: the list of wanted checks, guest.py and upgrade.py, the results and the
 journal.
 
+    /usr/bin/python3 tests/machine/machine.py     makes the trees that are missing
+
 Environment:
   HL7_BUILD_DIR        a finished build, configured with --prefix=/usr (default: ../../build)
   HL7_MACHINE_CACHE    where the trees are kept (default: /var/cache/hl7-inetd-tests); removing it
                        gives trees of today
   HL7_MACHINE_SECONDS  for one boot with all its checks, then it is killed (default: 450)
 """
+import concurrent.futures
 import contextlib
 import fcntl
 import hashlib
@@ -166,7 +169,7 @@ def pristine(suite, kind, packages):
     tree = CACHE / f"{suite}-{kind}-{digest}"
     if tree.exists():       # whole, and not to be waited for while another one is made
         return tree
-    with open(CACHE / "lock", "w") as lock:
+    with open(CACHE / f"lock-{suite}-{kind}", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if tree.exists():
             return tree
@@ -365,3 +368,15 @@ def run(machines):
     while running:
         time.sleep(0.2)
         running = [machine for machine in running if not machine.finished()]
+
+
+def main():
+    """Makes the trees that are missing, those of both suites at the same time, before somebody waits for them."""
+    with concurrent.futures.ThreadPoolExecutor(len(SUITES)) as pool:
+        for kind in (lambda suite: pristine(suite, "boot", BOOTED),
+                     lambda suite: pristine(suite, "install", INSTALLER + SYSTEMD_PC[suite])):
+            list(pool.map(kind, SUITES))
+
+
+if __name__ == "__main__":
+    main()

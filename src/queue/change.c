@@ -29,11 +29,12 @@ struct change {
 	const struct options *o;
 	/* 0, a condition of store/queue.h or a negative errno */
 	int (*call)(const struct entry *e, const struct change *c);
-	const char *done; /* "put back" */
+	const char *done;        /* "put back" */
+	const char *done_failed; /* of failed ones, if that is something else */
 	struct reporter reporter;
 	int folder; /* of an export */
 	bool all;
-	size_t n;
+	size_t n, n_failed;
 	int status;
 };
 
@@ -70,11 +71,14 @@ change_entry(const struct entry *e, void *userdata)
 {
 	struct change *c = userdata;
 	char id[ENTRY_ID_BYTES];
+	int r;
 
 	if (c->all && e->place == PLACE_UNCOMMITTED)
 		return 0;
 	entry_format_id(e, id);
-	count_result(c, id, c->call(e, c));
+	r = c->call(e, c);
+	c->n_failed += r == 0 && e->place == PLACE_FAILED;
+	count_result(c, id, r);
 	return 0;
 }
 
@@ -109,6 +113,23 @@ change_all(struct change *c, const struct options *which)
 		     : EXIT_OK;
 }
 
+static void
+print_done(size_t n, const char *done)
+{
+	(void)printf("%zu %s %s\n", n, n == 1 ? "message" : "messages", done);
+}
+
+static void
+print_result(const struct change *c)
+{
+	size_t n_failed = c->done_failed ? c->n_failed : 0;
+
+	if (c->n > n_failed || n_failed == 0)
+		print_done(c->n - n_failed, c->done);
+	if (n_failed)
+		print_done(n_failed, c->done_failed);
+}
+
 static int
 change_entries(struct change *c, const struct options *which, size_t n_ids)
 {
@@ -119,7 +140,7 @@ change_entries(struct change *c, const struct options *which, size_t n_ids)
 		status = change_all(c, which);
 	for (i = 0; i < n_ids; i++)
 		change_named(c, which->arguments[i]);
-	(void)printf("%zu %s %s\n", c->n, c->n == 1 ? "message" : "messages", c->done);
+	print_result(c);
 	return status == EXIT_OK ? c->status : status;
 }
 
@@ -208,14 +229,17 @@ drop(const struct entry *e, const struct change *c)
 int
 command_drop(const struct options *o)
 {
-	struct change c = { .o = o, .call = drop, .done = "moved to the failed ones" };
+	struct change c = {
+		.o = o,
+		.call = drop,
+		.done = "moved to the failed ones",
+		.done_failed = "deleted for good",
+	};
 	struct options which = *o;
 
 	which.waiting = !o->failed;
 	if (o->failed)
-		c.done = "deleted";
-	else if (o->yes)
-		c.done = "dropped";
+		c.done = c.done_failed;
 	return change_and_tell(&c, &which);
 }
 

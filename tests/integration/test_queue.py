@@ -209,12 +209,21 @@ def test_drop_and_retry(queue, take, store):
 def test_drop_for_good(queue, take, store):
     take(message("ID1"))
     name = ids(queue("list", "--destination=ris"))[0]
-    queue("drop", "--yes", name)  # what waits only moves
+    # what waits only moves
+    assert queue("drop", "--yes", name).text == "1 message moved to the failed ones\n"
     assert ids(queue("list", "--failed")) == [name]
-    assert queue("drop", "--yes", name).text == "1 message dropped\n"
+    assert queue("drop", "--yes", name).text == "1 message deleted for good\n"
     assert not list((store.path / "failed" / "ris").iterdir())
     assert len(store.names()) == 1
     clean(queue)
+
+
+def test_drop_of_both_kinds(queue, take):
+    take(message("ID1"), message("ID2"))
+    first, second = ids(queue("list", "--destination=ris"))
+    queue("drop", first)
+    assert queue("drop", "--yes", first, second).text == \
+        "1 message moved to the failed ones\n1 message deleted for good\n"
 
 
 def test_all(queue, take):
@@ -224,7 +233,7 @@ def test_all(queue, take):
     queue("drop", "--all")
     assert len(ids(queue("list", "--failed"))) == 10
     assert queue("retry", "--all", "--destination=pacs").text == "5 messages put back\n"
-    assert queue("drop", "--all", "--failed", "--yes").text == "5 messages deleted\n"
+    assert queue("drop", "--all", "--failed", "--yes").text == "5 messages deleted for good\n"
     assert len(ids(queue("list"))) == 5
 
 

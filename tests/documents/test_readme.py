@@ -215,6 +215,14 @@ def test_shell_reads(block):
     assert said and not [word for word in said if "\n" in word]
 
 
+def test_security_policy():
+    """It says for what there are fixes, how to report, and what a scan finds; the files that it names are made."""
+    policy = README.split("\n## Security policy\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\*\*(.*?)\*\*", policy, re.M) == ["Supported", "Report", "What a scan finds.", "Verify", "AppArmor"]
+    for name in re.findall(r"hl7-inetd(?:\.vex)?\.cdx\.json", policy):
+        assert (BUILD / "packaging" / name).exists(), name
+
+
 def test_pages():
     """Every manual page it names is there."""
     for name, section in set(re.findall(r"`(hl7-[\w-]+)\((\d)\)`", README)):

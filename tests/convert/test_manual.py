@@ -180,7 +180,7 @@ def constant(name, file):
     ("TABLE_SOURCE_BYTES_MAX", "template/table.h", "a table Ta 16 MiB"),
     ("TABLE_ROWS_MAX", "template/table.h", "MiB, 1,000,000 rows"),
     ("TEMPLATE_NESTING_MAX", "template/template.h", "inside each other Ta 16"),
-    ("CONDITIONS_MAX", "template/expression.c", "joins them Ta 500"),
+    ("CONDITIONS_MAX", "template/expression.c", "with joins Ta 500"),
     ("TEMPLATE_DESTINATIONS_MAX", "template/template.h", "destinations of a template Ta 32"),
     ("TEMPLATE_DESTINATION_CHARS", "template/template.h", "of 64 characters"),
     ("CONVERSION_RESULTS_MAX", "receive/convert.h", "renderings of one message Ta 256"),

@@ -1125,7 +1125,7 @@ def wait_mode_floods():
 # -- forwarding -------------------------------------------------------------------------------
 
 class Sink:
-    """The destination: answers all messages, and keeps their control ids in the order they came."""
+    """The destination: answers all messages, and keeps what they are known by in the order they came."""
 
     def __init__(self, port=0, log=None, seconds=0):
         self.log, self.seconds = log, seconds   # that each answer takes
@@ -1149,11 +1149,16 @@ class Sink:
                 data += chunk
                 while b"\x1c\r" in data:
                     payload, _, data = data.partition(b"\x1c\r")
-                    self.take(connection, payload.split(b"|")[9].decode())
+                    self.take(connection, payload)
 
-    def take(self, connection, control_id):
+    def known_by(self, payload):
+        """The control id, unless another one says what else."""
+        return payload.split(b"|")[9].decode()
+
+    def take(self, connection, payload):
+        control_id = payload.split(b"|")[9].decode()
         time.sleep(self.seconds)
-        self.got.append(control_id)
+        self.got.append(self.known_by(payload))
         if self.log:
             with open(self.log, "a", encoding="ascii") as log:
                 log.write(control_id + "\n")

@@ -81,20 +81,11 @@ class Sink(guest.Sink):
         super().__init__(DESTINATION[1])
         self.applications = collections.Counter()
 
-    def serve(self, connection):
-        data = b""
-        with connection, contextlib.suppress(OSError):
-            while chunk := connection.recv(65536):
-                data += chunk
-                while b"\x1c\r" in data:
-                    payload, _, data = data.partition(b"\x1c\r")
-                    segments = [line.split(b"|") for line in payload.strip(b"\x0b").split(b"\r")]
-                    order, = [fields[2].decode() for fields in segments if fields[0] == b"OBR"]
-                    self.applications[segments[0][2].decode()] += 1
-                    self.got.append(order)
-                    control_id = segments[0][9].decode()
-                    connection.sendall(guest.frame(
-                        f"MSH|^~\\&|S|H|B|H|20250102||ACK|1|P|2.4\rMSA|AA|{control_id}\r".encode()))
+    def known_by(self, payload):
+        segments = [line.split(b"|") for line in payload.strip(b"\x0b").split(b"\r")]
+        order, = [fields[2].decode() for fields in segments if fields[0] == b"OBR"]
+        self.applications[segments[0][2].decode()] += 1
+        return order
 
 
 def metrics():

@@ -610,13 +610,22 @@ def socket_says_how_many_are_connected():
 
 @check
 def changing_between_the_two_ways_to_accept():
-    """Whichever is started takes the port over, also from a supervisor that has it open."""
+    """Whichever is started takes the port over, also from a supervisor that has it open.
+
+    A process that systemd forks has all its descriptors for a moment: seen once in some hundred times, the port is still
+    taken then, and the manual says to start it once more. Without an order among the units that is each second time.
+    """
+    again = 0
     for number in range(10):
         for unit in WAIT_SOCKET, SOCKET:
-            output("systemctl", "start", unit)
+            if run("systemctl", "start", unit).returncode != 0:
+                again += 1
+                output("systemctl", "start", unit)
             send_good(f"CHANGE-{number}-{unit}")
+    assert again <= 1, f"{again} of 20 starts found the port taken"
     assert show(WAIT_SOCKET, "ActiveState") == {"ActiveState": "inactive"}
     assert not units("--failed"), units("--failed")
+    return f"{again} of 20 starts were tried twice"
 
 
 @check
@@ -940,19 +949,24 @@ def drip(count, source_of, seconds):
     """So many connections that send a byte a second of a frame, or none: the seconds after which each was ended."""
     words = [b"", b"\x0b" + message("SLOW")]
     began, after, peak = {}, [], 0
-    for number in range(count):
-        connection = connect(source_of(number))
-        connection.setblocking(False)
-        began[connection] = (time.monotonic(), words[number % 2])
-    tick = 0
-    while began:
-        assert tick < seconds + 30, f"{len(began)} slow connections are not cut off"
-        for connection, (when, text) in list(began.items()):
+
+    def look():
+        for connection, (when, _) in list(began.items()):
             if ended(connection):
                 after.append(time.monotonic() - when)
                 connection.close()
                 del began[connection]
-                continue
+
+    for number in range(count):
+        connection = connect(source_of(number))
+        connection.setblocking(False)
+        began[connection] = (time.monotonic(), words[number % 2])
+        look()      # so many take a while, in which some are refused
+    tick = 0
+    while began:
+        assert tick < seconds + 30, f"{len(began)} slow connections are not cut off"
+        look()
+        for connection, (_, text) in began.items():
             with contextlib.suppress(OSError):
                 connection.send(text[tick:tick + 1])
         peak = max([peak, *map(peak_kib, receivers())])
@@ -992,7 +1006,7 @@ def flood_with_slow_ones(name, count):
         with Good(name) as good:
             after = drip(count, lambda n: "127.0.5.1" if n % 2 else f"127.0.5.{2 + n % 200}", 5)
     refused = max(0, count // 2 - 64)
-    at_once = sum(seconds < 3 for seconds in after)
+    at_once = sum(seconds < 5 for seconds in after)     # before a deadline can be over
     assert at_once == refused, f"{at_once} were refused, not {refused}"
     return f"{count} slow connections, {refused} refused; {good}"
 

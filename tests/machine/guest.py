@@ -613,7 +613,7 @@ def changing_between_the_two_ways_to_accept():
     """Whichever is started takes the port over, also from a supervisor that has it open.
 
     A process that systemd forks has all its descriptors for a moment: seen once in some hundred times, the port is still
-    taken then, and the manual says to start it once more. Without an order among the units that is each second time.
+    taken then, and the manual says to start it once more. Without an order among the units it failed most of the time.
     """
     again = 0
     for number in range(10):

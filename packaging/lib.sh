@@ -32,7 +32,7 @@ is_installed() {
 
 apt_install() {
 	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install --yes --quiet --no-install-recommends "$@"
+		apt-get -o DPkg::Lock::Timeout=300 install --yes --quiet --no-install-recommends "$@"
 }
 
 # Installs those of the packages that are missing. The package lists are fetched only when apt cannot do with

@@ -8,15 +8,13 @@ import contextlib
 import logging
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 import time
 
 import pika
 
-from hl7test import environment, missing, need, wait_until
+from hl7test import environment, free_port, missing, need, wait_until
 
 # A node that is not there is what is asked about here
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -28,16 +26,6 @@ PROGRAMS = pathlib.Path("/usr/lib/rabbitmq/bin")
 PATIENCE = 90
 
 
-def listening_port(taken=set()):  # pylint: disable=dangerous-default-value
-    """A free one below those that the kernel gives to connections: a node that starts again must get it again."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in taken:
-                taken.add(port)
-                return port
-
-
 class Home:
     """What the nodes of one cluster share: the port mapper and the cookie."""
 
@@ -46,7 +34,7 @@ class Home:
             missing("rabbitmq-server is not installed")
         self.folder = pathlib.Path(folder)
         self.folder.mkdir()
-        self.port = listening_port()
+        self.port = free_port()
         self.epmd = subprocess.Popen([need("epmd"), "-port", str(self.port), "-address", "127.0.0.1"],
                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL)
@@ -72,7 +60,7 @@ class Node:
     def __init__(self, home, name, config):
         self.home = home
         self.name = f"{name}@localhost"
-        self.port, self.distribution_port = listening_port(), listening_port()
+        self.port, self.distribution_port = free_port(), free_port()
         self.folder = home.folder / name
         self.folder.mkdir()
         (self.folder / "rabbitmq.conf").write_text(

@@ -72,12 +72,15 @@ class World:
         self.make_programs()
 
     def make_programs(self):
-        """The programs under their names; what is installed elsewhere is told where all is here."""
+        """The programs under their names; what is installed elsewhere is told where all is here, and this machine's
+        journal, which other tests write into, is none of ours."""
         more = {"forward": f"--destinations={self.etc}/destinations"}
+        before = {"queue": 'if [ "$1" = trace ]; then shift; set -- trace --no-journal "$@"; fi\n'}
         (self.folder / "bin").mkdir()
         for name in PROGRAMS:
             script = self.folder / "bin" / f"hl7-{name}"
-            script.write_text(f'#!/bin/sh\nexec {BUILD}/src/{name}/hl7-{name} {more.get(name, "")} "$@"\n')
+            script.write_text(f'#!/bin/sh\n{before.get(name, "")}'
+                              f'exec {BUILD}/src/{name}/hl7-{name} {more.get(name, "")} "$@"\n')
             script.chmod(0o755)
         self.environment = {"PATH": f"{self.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
                             "TZ": "UTC", "STATE_DIRECTORY": str(self.store), "HOME": str(self.folder)}

@@ -69,7 +69,9 @@ def start(logs):
 def command(store, ack_d):
     """hl7-receive's command line with this test's store and templates: command("--messages=0")."""
 
-    def command(*options, store_options=(f"--store={store.path}",)):
+    def command(*options, store_options=None):
+        if store_options is None:
+            store_options = [f"--store={store.path}"]
         return [RECEIVE, *store_options, f"--ack-templates={ack_d.path}", *options]
 
     return command

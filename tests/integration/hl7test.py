@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
@@ -233,9 +234,14 @@ def ask_once(port, control_id, source="127.0.0.1"):
         peer.close()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+def free_port(given=set()):  # pylint: disable=dangerous-default-value
+    """One below those that the kernel gives to connections: nobody takes it until a listener is there, or again."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in given:
+                given.add(port)
+                return port
 
 
 # --- logs -------------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ def test_refused_at_once(receive, data, why, offset):
                          ids=["a byte", "all but the LF", "half a signature", "all but a byte"])
 @pytest.mark.parametrize("ends", [True, False], ids=["the peer closes", "it comes no more"])
 def test_half_a_header(proxied, data, ends):
-    connection = proxied(data, options=("--proxy-timeout=300ms",))
+    connection = proxied(data, options=(f"--proxy-timeout={'10s' if ends else '300ms'}",))
     if ends:
         connection.peer.half_close()
         check_refused(connection, "the PROXY header is not complete", HL7_BYTES=len(data))
@@ -272,7 +272,7 @@ def test_one_byte_after_another_does_not_make_it_longer(receive):
                          ids=["no byte", "LOCAL", "UNKNOWN", "a line"])
 def test_probe_leaves_no_trace(proxied, ack_d, data, ends):
     ack_d("broken", "{")
-    connection = proxied(data, options=("--proxy-timeout=200ms", "--idle-timeout=200ms"))
+    connection = proxied(data, options=("--proxy-timeout=1s", "--idle-timeout=200ms"))
     if ends:
         connection.peer.half_close()
     assert connection.peer.read_to_end() == b""

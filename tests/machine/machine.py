@@ -13,7 +13,7 @@ Environment:
   HL7_BUILD_DIR        a finished build, configured with --prefix=/usr (default: ../../build)
   HL7_MACHINE_CACHE    where the trees are kept (default: /var/cache/hl7-inetd-tests); removing it
                        gives trees of today
-  HL7_MACHINE_SECONDS  for one boot with all its checks, then it is killed (default: 450)
+  HL7_MACHINE_SECONDS  for one boot with all its checks, then it is killed (default: 900)
 """
 import concurrent.futures
 import contextlib
@@ -32,7 +32,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("HL7_BUILD_DIR", SOURCE / "build"))
 CACHE = pathlib.Path(os.environ.get("HL7_MACHINE_CACHE", "/var/cache/hl7-inetd-tests"))
-SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "450"))
+SECONDS = int(os.environ.get("HL7_MACHINE_SECONDS", "900"))
 
 SUITES = {"bookworm": 252, "trixie": 257}   # systemd's version, which the units depend on
 SUITES_RELEASES = {"bookworm": 12, "trixie": 13}
@@ -151,13 +151,13 @@ def packet_filters():
 # -- trees ------------------------------------------------------------------------------------
 
 def mirror():
-    """The Debian mirror apt is configured with; none: debootstrap's own default."""
+    """The Debian mirror apt is configured with; none, or one in a way of apt's own: debootstrap's default."""
     with contextlib.suppress(OSError):
         listed = subprocess.run(
             ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)",
              "Created-By: Packages"], stdout=subprocess.PIPE, text=True).stdout
         for line in listed.splitlines():
-            if line.startswith("Debian Debian "):
+            if line.startswith("Debian Debian ") and line.split()[2].startswith(("http:", "https:", "file:")):
                 return [line.split()[2]]
     return []
 

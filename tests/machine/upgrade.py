@@ -37,8 +37,8 @@ WAIT_PORT = 5124
 DESTINATION = ("ris.example", 6661)         # as README.md has it
 METRICS = "http://127.0.0.1:9100/metrics"   # prometheus-node-exporter, as Debian starts it
 
-CHECK_SECONDS = 150         # for one check
-COMMAND_SECONDS = 100       # for one command of README.md, and for building the packages
+CHECK_SECONDS = 300         # for one check
+COMMAND_SECONDS = 200       # for one command of README.md, and for building the packages
 PACE_SECONDS = 0.01         # between two messages of a kept connection, or they would leave nothing to the others
 NEXT_UNIT = "Next "         # with what the descriptions of the next version's units begin
 BROKEN_SECONDS = 3          # that a version that does not work stays

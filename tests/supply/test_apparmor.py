@@ -345,7 +345,7 @@ def test_a_command_with_strace(tmp_path, tool, arguments):
     need(tool)
     trace = Trace(tmp_path / "log", {})
     subprocess.run([*trace.prefix, "sh", "-c", f"{tool} {arguments}"], stdin=subprocess.DEVNULL, timeout=PATIENCE,
-                   cwd="/", env={"PATH": os.defpath}, check=False)
+                   cwd="/", env={"PATH": os.defpath, "HOME": "/nonexistent"}, check=False)
     assert [wrong for wrong in trace.refused("hl7-forward") if not ONLY_ROOT.fullmatch(wrong)] == []
 
 

@@ -412,7 +412,9 @@ def make_packages(w):
                                   "Architecture: all\nMaintainer: x\nDescription: x\n\n"
                                   for name in ("hl7-inetd", "hl7-inetd-tools")))
     (root / "sources.list").write_text(f"deb [trusted=yes] file:{repository} ./\n")
+    # no cache: it is known by the seconds of the status file's time and by its size, which are the same after a change
     (root / "config").write_text(
+        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";\n'
         f'Dir::State "{root}"; Dir::State::status "{status}"; Dir::State::lists "{root}/lists";\n'
         f'Dir::Cache "{root}/cache"; Dir::Etc::sourcelist "{root}/sources.list"; Dir::Etc::sourceparts "-";\n'
         f'Dir::Etc::preferencesparts "-"; Dir::Etc::preferences "-"; APT::Get::Simulate "true";\n'

@@ -66,6 +66,7 @@ class Node:
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             "disk_free_limit.absolute = 1MB\n"
+            "max_message_size = 134217728\n"   # as before RabbitMQ 4.0
             "log.file.level = info\n" + config)
         (self.folder / "plugins").write_text("[].\n")
         self.popen = None

@@ -163,15 +163,14 @@ def test_alarm_and_a_large_message(amqp, node, queue):
 
 @pytest.fixture(scope="module")
 def cluster(home):
-    names = ["red", "green", "blue"]
-    config = "cluster_formation.peer_discovery_backend = classic_config\n" + "".join(
-        f"cluster_formation.classic_config.nodes.{i} = {name}@localhost\n"
-        for i, name in enumerate(names, 1))
-    nodes = [home.add(name, config) for name in names]
-    nodes[0].start()  # one to join
-    for node in nodes[1:]:
+    nodes = [home.add(name) for name in ("red", "green", "blue")]
+    for node in nodes:
         node.begin()
+    for node in nodes:
+        node.await_ready()
     for node in nodes[1:]:
+        for command in (["stop_app"], ["join_cluster", nodes[0].name], ["start_app"]):
+            node.control(*command)
         node.await_ready()
     assert nodes[0].control("eval", "length(rabbit_nodes:all_running()).").strip() == "3"
     yield nodes

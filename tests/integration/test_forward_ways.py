@@ -227,7 +227,8 @@ def test_via_tls(configured, queue, tls_server, command):
     assert process.wait() == 0
     assert time.monotonic() - begin < 5
     assert server.received[0] == big and ids(server) == names_of(4)
-    check_log(process.log, [DELIVERED] * 4)
+    # socat 1.8 warns on each connection
+    check_log([entry for entry in process.log if "does not check CRLs" not in entry.text], [DELIVERED] * 4)
 
 
 @pytest.mark.parametrize("command", [S_CLIENT, SOCAT], ids=["openssl", "socat"])

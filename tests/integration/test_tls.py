@@ -42,7 +42,7 @@ class Authority:
         self.certificate("server", "clients", "/CN=localhost", "subjectAltName=DNS:localhost,IP:127.0.0.1")
         self.certificate("analyzer", "clients", "/CN=analyzer01")
         self.certificate("umlaut", "clients", "/CN=Ger\u00e4t 7 HL7_PEER=1.1.1.1")
-        self.certificate("expired", "clients", "/CN=analyzer01", days=-1)
+        self.certificate("expired", "clients", "/CN=analyzer01", when="-5d")
         self.certificate("stranger", "other", "/CN=analyzer01")
         self.certificate("revoked", "clients", "/CN=analyzer02")
         self.authority("self-signed", "analyzer01")
@@ -54,15 +54,17 @@ class Authority:
     def __str__(self):
         return str(self.folder)
 
-    def run(self, *arguments):
-        subprocess.run(["openssl", *map(str, arguments)], cwd=self.folder, check=True, capture_output=True,
-                       timeout=PATIENCE)
+    def run(self, *arguments, when="+0"):
+        """Some time ago, or now: openssl of Debian 13 makes no certificate that ends before it begins."""
+        subprocess.run([need("faketime"), "-f", when, "openssl", *map(str, arguments)], cwd=self.folder, check=True,
+                       capture_output=True, timeout=PATIENCE)
 
     NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-utf8")
 
     def authority(self, name, subject):
+        """With the extensions that RFC 5280 demands of it, as Python does from 3.13 on."""
         self.run("req", "-x509", *self.NEW_KEY, "-days", 2, "-subj", f"/CN={subject}", "-keyout", f"{name}.key",
-                 "-out", f"{name}.pem")
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature", "-out", f"{name}.pem")
 
     def revoke(self, name, authority):
         """Writes the list of the authority, revoked.crl."""
@@ -72,11 +74,11 @@ class Authority:
         self.run(*line, "-revoke", f"{name}.pem")
         self.run(*line, "-gencrl", "-out", "revoked.crl")
 
-    def certificate(self, name, authority, subject, *extensions, days=2):
-        (self / f"{name}.ext").write_text("\n".join(extensions))
+    def certificate(self, name, authority, subject, *extensions, when="+0"):
+        (self / f"{name}.ext").write_text("\n".join(("authorityKeyIdentifier=keyid", *extensions)))
         self.run("req", *self.NEW_KEY, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
         self.run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
-                 "-CAcreateserial", "-days", days, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+                 "-CAcreateserial", "-days", 2, "-extfile", f"{name}.ext", "-out", f"{name}.pem", when=when)
         # as both proxies have it: the certificate and the key in one file
         (self / f"{name}.both").write_bytes((self / f"{name}.pem").read_bytes() + (self / f"{name}.key").read_bytes())
 

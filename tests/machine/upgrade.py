@@ -107,6 +107,8 @@ def ten_commands_of_the_readme():
     assert show(PROXIED_SOCKET, "ActiveState")["ActiveState"] == "active"
     again = run(guest.EXAMPLES / "try-certificates", cwd=SOURCE)
     assert again.returncode == 1 and "is there already" in again.stdout, f"certificates are overwritten: {again.stdout}"
+    output("openssl", "verify", "-x509_strict", "-CAfile", SOURCE / "ca.pem", "/etc/hl7-inetd/tls/server.pem",
+           SOURCE / "client.pem")
     assert not listens(guest.PORT), "a port without TLS is open, which nobody asked for"
     state = run("systemctl", "is-enabled", PROXIED_SOCKET, "stunnel@hl7", "hl7-forward@ris.path",
                 "hl7-queue-metrics.timer").stdout.split()

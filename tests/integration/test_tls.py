@@ -364,15 +364,15 @@ def check_turned_away(f):
 @pytest.mark.parametrize("name", [None, "expired", "stranger", "self-signed"])
 def test_wrong_certificate(front, name, version):
     f = front()
-    with pytest.raises(ssl.SSLError) as refused:
+    with pytest.raises((ssl.SSLError, ConnectionResetError, BrokenPipeError)) as refused:
         peer = f.connect(name, version)
-        # with version 1.3 the client is told only after its own half is done
+        # with version 1.3 the client is told only after its own half is done, or finds the connection closed
         with contextlib.closing(peer):
             peer.send(frame(M))
             received = peer.sock.recv(100)
             assert not received, "an answer"
             raise ssl.SSLError("closed without a word")
-    assert re.search("alert|ALERT|closed without a word|EOF", str(refused.value))
+    assert re.search("alert|ALERT|closed without a word|EOF|[Rr]eset|pipe", str(refused.value))
     check_turned_away(f)
 
 
@@ -521,7 +521,7 @@ def test_no_listener(open_front):
     peer = f.connect()
     with contextlib.suppress(OSError):
         peer.send(frame(M))
-    with contextlib.suppress(ssl.SSLError):
+    with contextlib.suppress(OSError):
         assert peer.read_to_end() == b""
     peer.close()
 

@@ -352,5 +352,5 @@ def test_tls_with_the_wrong_peer(send, tls, store, way, wrong):
     """Nothing is sent."""
     done = send(getattr(tls(), way)(**wrong), M, options=["--timeout=10s"])
     assert done.returncode == UNANSWERED
-    assert re.search(r"the command ended without an answer \(exit status [1-9]\d*\)", done.told), done.told
+    assert re.search(r"the command ended without an answer \(exit status (1|255)\)", done.told), done.told
     assert store.messages() == []
